@@ -1,0 +1,35 @@
+# Every target sets up what it needs; nothing has to be installed first but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := serve,plots,track,offline,dev
+# without busy waiting, two threads are not slowed down by whatever else runs on the machine
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "GenRec needs Python 3.11 or newer; set PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@touch $@
+
+demo: setup
+	@$(BIN)/genrec demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+bench: setup
+	@echo "Benchmarks run one by one: $(BIN)/python -m benchmarks.NAME [--json FILE]; see benchmarks/README.md"
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

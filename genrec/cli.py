@@ -1,0 +1,221 @@
+"""The command line: progress for people on stderr, results on stdout, as one JSON object with --json.
+
+Exit codes: 0, 2 for usage or bad input, 1 for a failure. Heavy imports wait until a command runs.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genrec.errors import ConfigError, DataError, GenRecError, InputError
+
+app = typer.Typer(
+    name="genrec",
+    help="Generative recommendation on semantic IDs: build item codebooks, train the generator, recommend.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Show a config with its defaults, or the schema of all configs.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a built-in name such as demo.")]
+RunOrConfig = Annotated[str, typer.Argument(metavar="RUN-or-CONFIG", help="A run folder, or a config as for `run`.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a trained generator.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[section.key=value ...]", help="Changes to the config.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder; by default runs/<name of the config>.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one message and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except InputError as error:
+        _fail(error, 2)
+    except GenRecError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `genrec ... | head`: no traceback
+        sys.exit(1)
+
+
+def _fail(error: Exception, code: int) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command()
+def demo(as_json: AsJson = False, out: Out = None) -> None:
+    """Run everything on the embedded world and print recommendations and the table; no data, no network."""
+    from genrec.tables import demo_summary, recommendations_shown, results_table
+
+    result = _run("demo", [], out=out, until="evaluate")
+    assert result.metrics is not None
+    if as_json:
+        _print_json(demo_summary(result.metrics))
+        return
+    print(recommendations_shown(result.path))
+    print(results_table(result.metrics))
+
+
+@app.command()
+def run(config: ConfigArgument, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
+    """Run every stage that is not done yet, then print the results."""
+    from genrec.tables import results_table
+
+    result = _run(config, overrides, out=out, until="evaluate")
+    if result.metrics is None:
+        return
+    if as_json:
+        _print_json({"run": str(result.path), **result.metrics})
+    else:
+        print(results_table(result.metrics))
+
+
+def _stage_command(stage: str, text: str) -> Callable[..., None]:
+    def command(source: RunOrConfig, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
+        result = _run(source, overrides, out=out, until=stage)
+        if as_json:
+            _print_json({"run": str(result.path), "stage": stage, **(result.metrics or {})})
+
+    command.__doc__ = text
+    return app.command(name=stage)(command)
+
+
+_stage_command("prepare", "Read, check and split the data.")
+_stage_command("embed", "Turn item texts into vectors (after the stages before it).")
+_stage_command("tokenize", "Fit the tokenizer and give every item its semantic ID (after the stages before it).")
+_stage_command("index", "Build the prefix trie (after the stages before it).")
+_stage_command("train", "Train the generator (after the stages before it); also under torchrun or accelerate launch.")
+_stage_command("evaluate", "Measure the generator and the baselines (after the stages before it).")
+
+
+@app.command()
+def recommend(
+    run: RunArgument,
+    history: Annotated[str | None, typer.Option(help="Item ids, oldest first, separated by commas.")] = None,
+    histories: Annotated[
+        Path | None, typer.Option(help="JSONL or Parquet with item_ids, and user_id if known.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSONL or Parquet for the answers to --histories.")] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Items per list.")] = None,
+    keep_history: Annotated[bool, typer.Option("--keep-history", help="Items of the history may come again.")] = False,
+    allow: Annotated[Path | None, typer.Option(help="File of item ids, one a line: only these.")] = None,
+    deny: Annotated[Path | None, typer.Option(help="File of item ids, one a line: never these.")] = None,
+    beam_size: Annotated[int | None, typer.Option(min=1, help="Candidates kept per level.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items for one history, or for a file of histories."""
+    from genrec.recommendation.files import read_item_ids, recommend_file
+    from genrec.recommendation.recommender import Recommender
+
+    if (history is None) == (histories is None):
+        raise ConfigError("give either --history ID,ID,... or --histories FILE")
+    if (histories is None) != (out is None):
+        raise ConfigError("--histories FILE and --out FILE go together")
+    recommender = Recommender.from_pretrained(run)
+    options: dict[str, Any] = {
+        "k": k,
+        "exclude_history": False if keep_history else None,
+        "allow": None if allow is None else read_item_ids(allow),
+        "deny": None if deny is None else read_item_ids(deny),
+        "beam_size": beam_size,
+    }
+    try:
+        if histories is not None and out is not None:
+            _print_json(recommend_file(recommender, histories, out, **options))
+            return
+        asked = [part.strip() for part in (history or "").split(",") if part.strip()]
+        found = recommender.recommend([asked], **options)[0]
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if found.ignored:
+        print(f"ignored, not in the catalogue: {', '.join(found.ignored)}", file=sys.stderr)
+    if as_json:
+        _print_json(
+            {
+                "recommendations": [entry._asdict() for entry in found],
+                "certified": found.certified,
+                "ignored": list(found.ignored),
+            }
+        )
+        return
+    for place, entry in enumerate(found, start=1):
+        title = recommender.catalogue.title(recommender.catalogue.row_of[entry.item_id])
+        print(f"{place:>3}  {entry.item_id}  {entry.score:8.3f}  {title}")
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="Such as movielens-1m or amazon2014-beauty; --list shows all.")] = "",
+    folder: Annotated[Path | None, typer.Option("--to", help="Target; by default $GENREC_DATA or data/.")] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="Show the known sets.")] = False,
+) -> None:
+    """Download a public data set, with resume and checksum."""
+    from genrec.data.download import DATASETS
+    from genrec.data.download import download as fetch
+    from genrec.data.sources.files import data_folder
+    from genrec.progress import for_terminal
+
+    if list_all:
+        print("\n".join(sorted(DATASETS)))
+        return
+    with for_terminal().bar(f"download {name}") as bar:
+        target = fetch(name, folder or data_folder(), progress=bar)
+    print(target)
+
+
+@config_app.command("show")
+def config_show(config: RunOrConfig, overrides: Overrides = None) -> None:
+    """Print a config with all its defaults."""
+    from genrec.config import load_config, to_yaml
+
+    path = Path(config)
+    print(to_yaml(load_config(path / "config.yaml" if path.is_dir() else path, overrides or ())), end="")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of configs, for editors."""
+    from genrec.config import schema
+
+    _print_json(schema())
+
+
+def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: str) -> Any:
+    """Bring a run to a stage; `source` is a config, or a run folder that holds one."""
+    _quieten()
+    from genrec.pipeline import run_pipeline
+    from genrec.progress import Silence, for_terminal
+
+    path = Path(source)
+    if path.is_dir():
+        from genrec.artifacts import RunFolder
+
+        run_folder = RunFolder.open(path)
+        out, source = out or run_folder.path, str(run_folder.config)
+    main_process = int(os.environ.get("RANK", "0")) == 0
+    progress = for_terminal() if main_process else Silence()
+    return run_pipeline(source, out=out, overrides=overrides or (), until=until, progress=progress)
+
+
+def _quieten() -> None:
+    """Libraries' own bars and hints would drown ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))

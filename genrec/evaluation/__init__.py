@@ -1,0 +1,1 @@
+"""Metrics, and the one way to compute them."""

@@ -1,0 +1,110 @@
+"""The generator's quality over all cases, through the same `Recommender` that serves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+from numpy import ndarray
+
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Cases
+from genrec.evaluation.metrics import found_in, metrics_at, ndcg_at, ranks_in_lists
+from genrec.recommendation.candidates import Candidates, rank_candidates
+from genrec.recommendation.recommender import Recommender
+
+BLEND_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the last stage measures."""
+
+    baselines: tuple[Literal["popularity", "transitions", "item_knn"], ...] = ("popularity", "transitions", "item_knn")
+    beam_size: int = 50
+    """Candidates per case; "candidates@50" in the metrics is named after it."""
+
+    def __post_init__(self) -> None:
+        if self.beam_size < 20:
+            raise ValueError(f"beam_size must be at least 20, since metrics go down to rank 20; got {self.beam_size}")
+
+
+class CaseRanks(NamedTuple):
+    """Ranks (from 0, infinity: not found) of the targets of a set of cases, in their order."""
+
+    codes: Float64[ndarray, " cases"]
+    blend: Float64[ndarray, " cases"]
+    among_candidates: Bool[ndarray, " cases"]
+
+
+def rank_cases(
+    recommender: Recommender, interactions: Interactions, cases: Cases, *, exclude_history: bool, beam_size: int
+) -> CaseRanks:
+    """Where every case's target stands in its list, by codes and by the blend."""
+    codes = np.full(len(cases.ends), np.inf)
+    blend = np.full(len(cases.ends), np.inf)
+    found = np.zeros(len(cases.ends), dtype=bool)
+    for chosen, candidates in search_cases(
+        recommender, interactions, cases, exclude_history=exclude_history, beam_size=beam_size
+    ):
+        targets = interactions.items[cases.ends[chosen]]
+        codes[chosen] = ranks_in_lists(candidates.rows, targets)
+        blended = rank_candidates(candidates, rank="blend", blend_weight=recommender.blend_weight)
+        blend[chosen] = ranks_in_lists(blended.rows, targets)
+        found[chosen] = found_in(candidates.rows, targets)
+    return CaseRanks(codes, blend, found)
+
+
+def search_cases(
+    recommender: Recommender, interactions: Interactions, cases: Cases, *, exclude_history: bool, beam_size: int
+) -> Iterator[tuple[Int[ndarray, " chosen"], Candidates]]:
+    """Candidates of all cases, a batch at a time with the numbers of its cases; similar lengths go together."""
+    begins = interactions.offsets[cases.users]
+    order = np.argsort(cases.ends - begins, kind="stable")
+    batch_size = recommender.config.batch_size
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        histories = [interactions.items[begins[case] : cases.ends[case]] for case in chosen]
+        denied = [np.unique(history) for history in histories] if exclude_history else None
+        yield chosen, recommender.find(histories, beam_size=beam_size, denied=denied)
+
+
+def case_metrics(ranks: Float64[ndarray, " cases"], among_candidates: Bool[ndarray, " cases"]) -> dict[str, float]:
+    """The figures of one protocol as they stand in metrics.json."""
+    return {**metrics_at(ranks), "candidates@50": float(among_candidates.mean())}
+
+
+def choose_blend_weight(
+    recommender: Recommender, interactions: Interactions, cases: Cases, *, exclude_history: bool, beam_size: int
+) -> tuple[float, dict[str, float]]:
+    """The weight of the item head with the best NDCG@10 over the cases, and the whole curve of weights."""
+    ranks: dict[float, list[ndarray]] = {weight: [] for weight in BLEND_WEIGHTS}
+    for chosen, candidates in search_cases(
+        recommender, interactions, cases, exclude_history=exclude_history, beam_size=beam_size
+    ):
+        targets = interactions.items[cases.ends[chosen]]
+        for weight in BLEND_WEIGHTS:
+            ranked = rank_candidates(candidates, rank="blend", blend_weight=weight)
+            ranks[weight].append(ranks_in_lists(ranked.rows, targets))
+    curve = {weight: ndcg_at(np.concatenate(parts), 10) for weight, parts in ranks.items()}
+    best = max(curve, key=lambda weight: curve[weight])
+    return best, {str(weight): figure for weight, figure in curve.items()}
+
+
+def sampled_cases(cases: Cases, *, at_most: int, seed: int) -> Cases:
+    """All cases, or a seeded sample of them in their order."""
+    if len(cases.ends) <= at_most:
+        return cases
+    chosen = np.sort(np.random.default_rng(seed).choice(len(cases.ends), size=at_most, replace=False))
+    return Cases(cases.users[chosen], cases.ends[chosen])
+
+
+def part_of(cases: Cases, *, process: int, num_processes: int) -> Cases:
+    """The share of one process; the shares of all are the cases, each once."""
+    return Cases(cases.users[process::num_processes], cases.ends[process::num_processes])
+
+
+def mean_ndcg(parts: Sequence[Float64[ndarray, " cases"]], cutoff: int = 10) -> float:
+    """NDCG over cases whose ranks come in parts."""
+    return ndcg_at(np.concatenate(list(parts)), cutoff)

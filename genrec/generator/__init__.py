@@ -1,0 +1,1 @@
+"""The model that writes semantic IDs, and the search that reads them from it."""

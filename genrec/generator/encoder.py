@@ -1,0 +1,108 @@
+"""History -> states: the causal encoder over items, and TIGER's bidirectional one over tokens."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from genrec.generator.config import GeneratorConfig
+from genrec.generator.layers import EncoderLayer
+from genrec.generator.vocabulary import Vocabulary
+
+
+class Encoded(NamedTuple):
+    """A batch of histories, read once.
+
+    `states` are what the decoder attends to; `summary` has one state per position from which a next item is
+    predicted; `visible` says which states each position may read.
+    """
+
+    states: Float[Tensor, "batch length width"]
+    summary: Float[Tensor, "batch positions width"]
+    visible: Bool[Tensor, "#batch positions length"]
+
+
+class ItemEmbedding(nn.Module):
+    """Vector of an item: the sum of its codes' vectors, plus a learned vector of its own if `item_vectors`."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.vocabulary = Vocabulary(config.num_items, config.level_sizes)
+        self.code_vectors = nn.Embedding(self.vocabulary.num_tokens, config.width)
+        self.item_vectors = nn.Embedding(config.num_items, config.width) if config.item_vectors else None
+
+    def forward(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
+        """Vectors of the items in these rows; what padding (-1) gets is for the caller to mask."""
+        vectors = self.code_vectors(self.vocabulary.tokens_of(rows)).sum(-2)
+        if self.item_vectors is not None:
+            vectors = vectors + self.item_vectors(rows.clamp(min=0))
+        return vectors
+
+    def all(self) -> Float[Tensor, "items width"]:
+        """Vectors of the whole catalogue, in row order."""
+        return self(torch.arange(len(self.vocabulary.item_codes), device=self.code_vectors.weight.device))
+
+
+class CausalItemEncoder(nn.Module):
+    """Reads one vector per item, each position seeing itself and what came before: all positions train at once."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(config.max_items, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            for _ in range(config.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:
+        """States of the history; padding (-1) stands at the end, where causality already hides it."""
+        places = torch.arange(history.shape[1], device=history.device)
+        states = self.dropout(embedding(history) + self.positions(places))
+        for layer in self.layers:
+            states = layer(states, causal=True)
+        states = self.norm(states)
+        return Encoded(states, states, (places <= places[:, None])[None])
+
+    def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
+        """The same reading, seen from the newest item of each history only."""
+        lengths = (history >= 0).sum(1)
+        last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, encoded.states.shape[-1])
+        visible = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
+        return Encoded(encoded.states, encoded.states.gather(1, last), visible[:, None])
+
+
+class BidirectionalTokenEncoder(nn.Module):
+    """Reads every code of every item as a token, in both directions; one target per history (TIGER, 2305.05065)."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(config.max_items * len(config.level_sizes), config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            for _ in range(config.encoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:
+        """States of all tokens; the summary is their mean."""
+        tokens = embedding.vocabulary.tokens_of(history)
+        vectors = embedding.code_vectors(tokens)
+        if embedding.item_vectors is not None:
+            vectors = vectors + embedding.item_vectors(history.clamp(min=0)).unsqueeze(-2)
+        vectors = vectors.flatten(1, 2)
+        known = (history >= 0).repeat_interleave(tokens.shape[-1], dim=1)
+        states = self.dropout(vectors + self.positions(torch.arange(vectors.shape[1], device=history.device)))
+        for layer in self.layers:
+            states = layer(states, visible=known[:, None, None])
+        states = self.norm(states)
+        weight = known.to(states.dtype).unsqueeze(-1)
+        mean = (states * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+        return Encoded(states, mean, known[:, None])
+
+    def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
+        """The reading itself: it is one of the newest position only."""
+        return encoded

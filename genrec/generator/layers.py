@@ -1,0 +1,141 @@
+"""Transformer layers of the generator: pre-norm attention and feed-forward blocks.
+
+Decoder layers take all steps of all positions at once (training) or one step of all beams (search): the same code,
+because a beam is nothing but one more query position over the same encoded history.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of one attention, ready to be attended to again."""
+
+    keys: Float[Tensor, "*batch heads length head_dim"]
+    values: Float[Tensor, "*batch heads length head_dim"]
+
+
+class Attention(nn.Module):
+    """Multi-head attention; who attends to what is the caller's business."""
+
+    def __init__(self, width: int, num_heads: int, *, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def project(self, states: Float[Tensor, "batch length width"]) -> KeyValue:
+        """Keys and values of the states that will be attended to."""
+        keys, values = self.key_value(states).chunk(2, dim=-1)
+        return KeyValue(self._split(keys), self._split(values))
+
+    def forward(
+        self,
+        states: Float[Tensor, "batch queries width"],
+        context: KeyValue,
+        *,
+        visible: Bool[Tensor, "#batch 1 #queries length"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "batch queries width"]:
+        """What the queries read from the context; `visible` says which keys a query may see, None: all."""
+        mixed = scaled_dot_product_attention(
+            self._split(self.query(states)),
+            context.keys,
+            context.values,
+            attn_mask=visible,
+            is_causal=causal,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _split(self, states: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch heads length head_dim"]:
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, width: int, hidden_dim: int, *, dropout: float) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden_dim)
+        self.contract = nn.Linear(hidden_dim, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Each state mapped by itself."""
+        return self.contract(self.dropout(gelu(self.expand(states))))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward over one sequence."""
+
+    def __init__(self, width: int, num_heads: int, feed_forward_dim: int, *, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, num_heads, dropout=dropout)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, feed_forward_dim, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        states: Float[Tensor, "batch length width"],
+        *,
+        visible: Bool[Tensor, "batch 1 1 length"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "batch length width"]:
+        """The states after one layer."""
+        normed = self.attention_norm(states)
+        read = self.attention(normed, self.attention.project(normed), visible=visible, causal=causal)
+        states = states + self.dropout(read)
+        return states + self.dropout(self.feed_forward(self.feed_forward_norm(states)))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention over the codes written so far, cross-attention over the history, feed-forward."""
+
+    def __init__(self, width: int, num_heads: int, feed_forward_dim: int, *, dropout: float) -> None:
+        super().__init__()
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = Attention(width, num_heads, dropout=dropout)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, num_heads, dropout=dropout)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, feed_forward_dim, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        states: Float[Tensor, "batch positions steps width"],
+        history: KeyValue,
+        *,
+        visible: Bool[Tensor, "#batch 1 #queries items"] | None,
+        past: KeyValue | None = None,
+    ) -> tuple[Float[Tensor, "batch positions steps width"], KeyValue]:
+        """The states after one layer, and the self-attention's keys and values (batch, positions, heads, steps, dim).
+
+        `history` are the cross-attention's keys and values, one set per user, never repeated per position; `visible`
+        is indexed by position * steps + step. `past`: what earlier steps of the same positions returned.
+        """
+        batch, positions, steps, _ = states.shape
+        normed = self.self_norm(states).flatten(0, 1)
+        written = self.self_attention.project(normed)
+        if past is not None:
+            written = KeyValue(
+                torch.cat([past.keys.flatten(0, 1), written.keys], dim=2),
+                torch.cat([past.values.flatten(0, 1), written.values], dim=2),
+            )
+        read = self.self_attention(normed, written, causal=past is None and steps > 1)
+        states = states + self.dropout(read.unflatten(0, (batch, positions)))
+        queries = self.cross_norm(states).flatten(1, 2)
+        read = self.cross_attention(queries, history, visible=visible)
+        states = states + self.dropout(read.unflatten(1, (positions, steps)))
+        states = states + self.dropout(self.feed_forward(self.feed_forward_norm(states)))
+        keys, values = (part.unflatten(0, (batch, positions)) for part in written)
+        return states, KeyValue(keys, values)

@@ -1,0 +1,146 @@
+"""The generator: an encoder reads a history, a decoder writes the next item's codes, level by level."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+from genrec.generator.config import GeneratorConfig
+from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
+from genrec.generator.layers import DecoderLayer, KeyValue
+from genrec.generator.vocabulary import Vocabulary
+
+
+class Prediction(NamedTuple):
+    """What the model says of every position that has a target, in the order of `targets[targets >= 0]`."""
+
+    code_logits: tuple[Float[Tensor, "targets level_size"], ...]
+    """One per level, given the target's true codes on the levels before."""
+    item_logits: Float[Tensor, "targets items"] | None
+    """Scores of the whole catalogue by the encoder alone; None where not asked for."""
+
+
+class ReadHistory(NamedTuple):
+    """Encoded histories as the beam search keeps them: cross-attention keys and values, once per user."""
+
+    start: Float[Tensor, "batch 1 width"]
+    cross: tuple[KeyValue, ...]
+    visible: Tensor
+
+
+class Generator(PreTrainedModel):
+    """Seq2seq transformer from item histories to semantic IDs.
+
+    `forward` trains every position in one pass. The beam search uses `read_history` once per user and then
+    `next_code_logits` level by level.
+    """
+
+    config_class = GeneratorConfig
+    base_model_prefix = "generator"
+    main_input_name = "history"
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        self.id_length = len(config.level_sizes)
+        self.embedding = ItemEmbedding(config)
+        encoders = {"causal_items": CausalItemEncoder, "bidirectional_tokens": BidirectionalTokenEncoder}
+        self.encoder = encoders[config.encoder](config)
+        self.start = nn.Embedding(self.id_length, config.width)
+        self.layers = nn.ModuleList(
+            DecoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            for _ in range(config.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.heads = nn.ModuleList(nn.Linear(config.width, size) for size in config.level_sizes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.post_init()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of every item; `set_codes` must be called once before training."""
+        return self.embedding.vocabulary
+
+    def forward(
+        self,
+        history: Int[Tensor, "batch items"],
+        targets: Int[Tensor, "batch positions"],
+        *,
+        with_item_logits: bool = False,
+    ) -> Prediction:
+        """Teacher-forced prediction of `targets`, item rows with -1 where there is none.
+
+        `targets[b, p]` follows `history[b, p]` under the causal encoder; the bidirectional one has one position.
+        """
+        encoded = self.encoder(history, self.embedding)
+        inputs = self._decoder_inputs(encoded.summary, self.vocabulary.codes_of(targets)[..., :-1])
+        visible = encoded.visible.repeat_interleave(self.id_length, dim=1)[:, None]
+        states = inputs
+        for layer in self.layers:
+            states, _ = layer(states, layer.cross_attention.project(encoded.states), visible=visible)
+        has_target = targets >= 0
+        states = self.dropout(self.norm(states[has_target]))
+        code_logits = tuple(head(states[:, level]) for level, head in enumerate(self.heads))
+        item_logits = self.item_logits(encoded.summary[has_target]) if with_item_logits else None
+        return Prediction(code_logits, item_logits)
+
+    def item_logits(self, summary: Float[Tensor, "targets width"]) -> Float[Tensor, "targets items"]:
+        """Score of every catalogue item as the next one, by the encoder's state alone."""
+        return self.dropout(summary) @ self.embedding.all().T
+
+    def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
+        """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""
+        return self.prepare_search(self.summarise(history))
+
+    def summarise(self, history: Int[Tensor, "batch items"]) -> Encoded:
+        """The histories as seen from their newest item: `summary` is (batch, 1, width)."""
+        return self.encoder.newest(self.encoder(history, self.embedding), history)
+
+    def prepare_search(self, encoded: Encoded) -> ReadHistory:
+        """Cross-attention keys and values of an encoded history."""
+        cross = tuple(layer.cross_attention.project(encoded.states) for layer in self.layers)
+        return ReadHistory(encoded.summary, cross, encoded.visible[:, None])
+
+    def next_code_logits(
+        self,
+        read: ReadHistory,
+        written: tuple[KeyValue, ...] | None,
+        *,
+        codes: Int[Tensor, "batch beams"] | None = None,
+        parents: Int[Tensor, "batch beams"] | None = None,
+    ) -> tuple[Float[Tensor, "batch beams level_size"], tuple[KeyValue, ...]]:
+        """Logits of the next level for every beam, and the cache for the level after.
+
+        The first call has neither `written` nor `codes` and answers for one beam, the root. Later ones give the cache
+        of the call before, the code that each beam chose, and the beam of that call from which it grew.
+        """
+        level = 0
+        states = read.start[:, :, None] + self.start.weight[0]
+        past: list[KeyValue | None] = [None] * len(self.layers)
+        if written is not None and codes is not None and parents is not None:
+            level = written[0].keys.shape[3]
+            tokens = codes + self.vocabulary.offsets[level - 1]
+            states = (self.embedding.code_vectors(tokens) + self.start.weight[level]).unsqueeze(2)
+            past = [_gather_beams(cache, parents) for cache in written]
+        caches = []
+        for layer, cross, cache in zip(self.layers, read.cross, past, strict=True):
+            states, cache = layer(states, cross, visible=read.visible, past=cache)
+            caches.append(cache)
+        return self.heads[level](self.norm(states[:, :, 0])), tuple(caches)
+
+    def _decoder_inputs(
+        self, summary: Float[Tensor, "batch positions width"], codes: Int[Tensor, "batch positions written"]
+    ) -> Float[Tensor, "batch positions id_length width"]:
+        tokens = codes + self.vocabulary.offsets[:-1]
+        inputs = torch.cat([summary.unsqueeze(2), self.embedding.code_vectors(tokens)], dim=2)
+        return self.dropout(inputs + self.start.weight)
+
+
+def _gather_beams(cache: KeyValue, parents: Int[Tensor, "batch beams"]) -> KeyValue:
+    users = torch.arange(len(parents), device=parents.device)[:, None]
+    return KeyValue(cache.keys[users, parents], cache.values[users, parents])
+
+
+AutoConfig.register("genrec", GeneratorConfig)
+AutoModel.register(GeneratorConfig, Generator)

@@ -1,0 +1,47 @@
+"""Item rows -> the tokens that the generator reads: one integer for a level and its code."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+
+class Vocabulary(nn.Module):
+    """Tokens of every catalogue item; level l's code c is token `offset[l] + c`, so that no two levels share one.
+
+    `item_codes` (items, id_length) travels with the weights, which therefore know what they were trained on.
+    """
+
+    item_codes: Tensor
+    offsets: Tensor
+
+    def __init__(self, num_items: int, level_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.level_sizes = tuple(level_sizes)
+        self.num_tokens = sum(level_sizes)
+        self.register_buffer("item_codes", torch.zeros(num_items, len(level_sizes), dtype=torch.int32))
+        offsets = list(accumulate(self.level_sizes, initial=0))[:-1]
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64))
+
+    def set_codes(self, codes: Int[Tensor, "items id_length"]) -> None:
+        """Take over the semantic ID of every item.
+
+        Raises ValueError if the shape differs or a code lies outside its level.
+        """
+        if codes.shape != self.item_codes.shape:
+            raise ValueError(f"expected codes of shape {tuple(self.item_codes.shape)}, got {tuple(codes.shape)}")
+        sizes = torch.tensor(self.level_sizes)
+        if bool(((codes < 0) | (codes >= sizes)).any()):
+            highest = codes.amax(0).tolist()
+            raise ValueError(f"expected codes below the level sizes {self.level_sizes}, got up to {highest}")
+        self.item_codes.copy_(codes)
+
+    def codes_of(self, rows: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch id_length"]:
+        """Codes of the items; padding (-1) gets those of row 0 and has to be masked by the reader."""
+        return self.item_codes[rows.clamp(min=0)].long()
+
+    def tokens_of(self, rows: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch id_length"]:
+        """Tokens of the items, padding as in `codes_of`."""
+        return self.codes_of(rows) + self.offsets

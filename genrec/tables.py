@@ -1,0 +1,57 @@
+"""What the command line prints of a run: the results as a table, recommendations with titles."""
+
+from pathlib import Path
+from typing import Any
+
+from genrec.data.prepared import read_prepared
+from genrec.data.splits import test_cases
+from genrec.recommendation.recommender import Recommender
+
+_SHOWN_USERS = 3
+_SHOWN_ITEMS = 5
+_FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20")
+
+
+def results_table(metrics: dict[str, Any]) -> str:
+    """Generator, baselines and (in the embedded world) oracle, by both protocols, on the test cases."""
+    rows = [("generator", metrics["test"], metrics["test_history_filtered"])]
+    if metrics["test_codes"] != metrics["test"]:
+        rows.append(("generator, codes alone", metrics["test_codes"], metrics["test_codes_history_filtered"]))
+    for name, figures in metrics["baselines"].items():
+        rows.append((name, figures["test"], figures["test_history_filtered"]))
+    if "oracle" in metrics:
+        rows.append(("oracle", metrics["oracle"]["test"], metrics["oracle"]["test_history_filtered"]))
+    lines = [f"Test: {metrics['users']} users, {metrics['items']} items, full ranking of exact items"]
+    for title, column in (("without history filter", 1), ("history filtered out", 2)):
+        lines += ["", f"{title:<24}" + "".join(f"{name:>11}" for name in _FIGURES)]
+        lines += [f"{row[0]:<24}" + "".join(f"{row[column][name]:>11.4f}" for name in _FIGURES) for row in rows]
+    seconds = metrics["seconds"]
+    lines += ["", "Seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())]
+    return "\n".join(lines)
+
+
+def recommendations_shown(run: Path) -> str:
+    """What a few test users get, with titles."""
+    recommender = Recommender.from_pretrained(run)
+    prepared = read_prepared(run)
+    interactions, cases = prepared.interactions, test_cases(prepared.interactions, prepared.splits)
+    lines = []
+    for user, end in list(zip(cases.users.tolist(), cases.ends.tolist(), strict=True))[:_SHOWN_USERS]:
+        history = interactions.items[interactions.offsets[user] : end]
+        asked = [str(prepared.catalogue.item_ids[row]) for row in history]
+        lines.append(f"User {interactions.user_ids[user]}")
+        lines += [f"    had  {prepared.catalogue.title(int(row))}" for row in history[-3:]]
+        for place, entry in enumerate(recommender.recommend([asked], k=_SHOWN_ITEMS)[0], start=1):
+            row = prepared.catalogue.row_of[entry.item_id]
+            taken = "  <- taken next" if row == interactions.items[end] else ""
+            lines.append(f"    {place}.   {prepared.catalogue.title(row)}{taken}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def demo_summary(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Recall@10 of everybody without the history filter, and the seconds in all."""
+    recall = {"generator": metrics["test"]["recall@10"]}
+    recall |= {name: figures["test"]["recall@10"] for name, figures in metrics["baselines"].items()}
+    recall["oracle"] = metrics["oracle"]["test"]["recall@10"]
+    return {"recall@10": recall, "seconds": sum(metrics["seconds"].values())}

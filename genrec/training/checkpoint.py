@@ -1,0 +1,137 @@
+"""Checkpoints that survive a kill at any moment: written beside, checked by SHA-256, renamed, then the old ones go.
+
+Weights and optimiser states are safetensors, everything else is JSON; nothing is unpickled.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from genrec.atomic_files import atomic_folder
+from genrec.errors import ArtifactError
+
+_log = logging.getLogger(__name__)
+_MODEL, _OPTIMIZER, _STATE, _MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a training stands, weights and optimiser apart. The order of batches and all dropout follow from it."""
+
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    step: int = 0
+    """Optimiser steps that are done."""
+    best_ndcg: float = -1.0
+    best_step: int = 0
+    """The step whose weights validated best; 0: none yet."""
+    validations_since_best: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+    """Time spent so far, over all parts of a training that was interrupted."""
+
+    def after_batch(self) -> "TrainingState":
+        """The state one optimiser step later."""
+        return replace(self, batch=self.batch + 1, step=self.step + 1)
+
+
+class CheckpointFolder:
+    """`last-<step>` to go on from, and `best-<step>`, the weights to keep."""
+
+    def __init__(self, path: Path, *, fingerprint: str) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+
+    def save_last(self, model: Module, optimizer: Optimizer, state: TrainingState) -> None:
+        """Write all that is needed to go on from `state`, then drop what it makes superfluous."""
+        tensors = {_MODEL: dict(model.state_dict()), _OPTIMIZER: _optimizer_tensors(optimizer)}
+        self._write(f"last-{state.step:08d}", tensors, asdict(state))
+        needed = {f"last-{state.step:08d}", f"best-{state.best_step:08d}"}
+        for old in [*self.path.glob("last-*"), *self.path.glob("best-*")]:
+            if old.name not in needed:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def save_best(self, model: Module, step: int) -> None:
+        """Keep these weights as the best so far; the best before stays until `save_last` no longer needs it."""
+        self._write(f"best-{step:08d}", {_MODEL: dict(model.state_dict())}, {})
+
+    def load_last(self, model: Module, optimizer: Optimizer) -> TrainingState | None:
+        """Put model and optimiser where the newest whole checkpoint left them; None where there is none.
+
+        A damaged one is named in a warning and the one before is used. One of another training is not touched: its
+        fingerprint differs, and the answer is None.
+        """
+        for folder in sorted(self.path.glob("last-*"), reverse=True):
+            try:
+                stored = _read_checked(folder)
+            except ArtifactError as error:
+                _log.warning("%s: using the checkpoint before it", error)
+                continue
+            if stored["fingerprint"] != self.fingerprint:
+                return None
+            model.load_state_dict(load_file(folder / _MODEL))
+            _restore_optimizer(optimizer, load_file(folder / _OPTIMIZER))
+            return TrainingState(**json.loads((folder / _STATE).read_text()))
+        return None
+
+    def load_best(self, model: Module, step: int) -> None:
+        """Put the best weights into the model; `ArtifactError` if they are missing or damaged."""
+        folder = self.path / f"best-{step:08d}"
+        _read_checked(folder)
+        model.load_state_dict(load_file(folder / _MODEL))
+
+    def clear(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(self, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+        def write(folder: Path) -> None:
+            for file, content in tensors.items():
+                save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / file)
+            (folder / _STATE).write_text(json.dumps(state))
+            digests = {file: _sha256(folder / file) for file in (*tensors, _STATE)}
+            (folder / _MANIFEST).write_text(json.dumps({"fingerprint": self.fingerprint, "files": digests}))
+
+        atomic_folder(self.path / name, write)
+
+
+def _read_checked(folder: Path) -> dict[str, Any]:
+    """The manifest, after every file that it lists was found whole."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        for name, digest in manifest["files"].items():
+            if _sha256(folder / name) != digest:
+                raise ArtifactError(f"checkpoint {folder / name} is damaged: its SHA-256 is not the recorded one")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"checkpoint {folder} is not whole ({error})") from error
+    return manifest
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    slots = ((f"{index}.{name}", value) for index, values in state.items() for name, value in values.items())
+    return {key: torch.as_tensor(value) for key, value in slots}
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        slots.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

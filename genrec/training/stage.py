@@ -1,0 +1,171 @@
+"""The training stage: prepared data, semantic IDs and trie in; a generator that has seen its best epoch out."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, gather_object
+
+from genrec.artifacts import RunFolder
+from genrec.atomic_files import atomic_folder, atomic_json
+from genrec.data.batches import prefix_windows, sequence_windows
+from genrec.data.catalogue import Catalogue
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Cases, Splits, validation_cases
+from genrec.errors import DataError
+from genrec.evaluation.evaluate import choose_blend_weight, part_of, rank_cases, sampled_cases
+from genrec.evaluation.metrics import metrics_at
+from genrec.generator.config import GeneratorConfig, GeneratorOptions
+from genrec.generator.model import Generator
+from genrec.progress import Progress
+from genrec.recommendation.loading import RANKING_FILE
+from genrec.recommendation.recommender import RecommendationConfig, Recommender
+from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
+from genrec.training.watcher import RunWatcher
+from tokenizer import SemanticIDs
+from trie import PrefixTrie
+
+_LONGEST_WAIT = timedelta(hours=12)  # other processes wait at a barrier while the main one embeds and tokenizes
+
+
+class TrainingInputs(NamedTuple):
+    """What the stages before left."""
+
+    catalogue: Catalogue
+    interactions: Interactions
+    splits: Splits
+    semantic_ids: SemanticIDs
+    prefix_trie: PrefixTrie
+
+
+class TrainingPlan(NamedTuple):
+    """What is to be trained, and how."""
+
+    generator: GeneratorOptions
+    training: TrainingConfig
+    recommendation: RecommendationConfig
+    seed: int
+
+
+def make_accelerator(training: TrainingConfig, folder: Path) -> Accelerator:
+    """Accelerate as the launch command and the config say; without a launcher: one process."""
+    return Accelerator(
+        mixed_precision=training.mixed_precision,
+        log_with=training.tracker,
+        project_dir=str(folder),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+
+
+def train_generator(
+    run: RunFolder,
+    inputs: TrainingInputs,
+    plan: TrainingPlan,
+    *,
+    accelerator: Accelerator,
+    fingerprint: str,
+    progress: Progress,
+) -> float:
+    """Train and save the generator into the run; the seconds it took, those before an interruption included."""
+    data = training_data(inputs, plan.generator)
+    torch.manual_seed(plan.seed)
+    generator = new_generator(inputs.semantic_ids, plan.generator)
+    checkpoints = CheckpointFolder(run.path / "checkpoints", fingerprint=fingerprint)
+    if plan.training.tracker:
+        accelerator.init_trackers(run.path.name)
+    with progress.bar("train") as bar:
+        watcher = RunWatcher(run, accelerator, progress, bar)
+        trainer = Trainer(
+            plan.training, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
+        )
+        state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan))
+    if accelerator.is_main_process:
+        generator = _save(run, generator)
+        weight, curve = _blend_weight(generator, inputs, plan)
+        atomic_json(run.generator / RANKING_FILE, {"blend_weight": weight, "validation_ndcg@10": curve})
+        run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
+        checkpoints.clear()
+    accelerator.end_training()
+    return state.seconds
+
+
+def new_generator(semantic_ids: SemanticIDs, options: GeneratorOptions) -> Generator:
+    """An untrained generator for these semantic IDs; the caller seeds torch."""
+    config = GeneratorConfig.from_options(
+        options,
+        level_sizes=semantic_ids.level_sizes,
+        num_items=len(semantic_ids),
+        fingerprint=semantic_ids.fingerprint,
+    )
+    generator = Generator(config)
+    generator.vocabulary.set_codes(torch.from_numpy(semantic_ids.codes))
+    return generator
+
+
+def training_data(inputs: TrainingInputs, options: GeneratorOptions) -> TrainingData:
+    """The windows that the chosen encoder trains on; `DataError` if there is nothing to learn from."""
+    windows = (sequence_windows if options.encoder == "causal_items" else prefix_windows)(
+        inputs.interactions, inputs.splits, max_items=options.max_items
+    )
+    if not len(windows.begin):
+        raise DataError(
+            "no user has two interactions in the training part, so there is no next item to learn; "
+            "give more data, lower data.k_core, or move the split"
+        )
+    return TrainingData(inputs.interactions.items, windows)
+
+
+def _validate(
+    accelerator: Accelerator, inputs: TrainingInputs, plan: TrainingPlan, generator: Generator
+) -> Mapping[str, float]:
+    """Metrics of the run's default reading on (a sample of) the validation cases, each counted once."""
+    cases = _validation(inputs, plan)
+    mine = part_of(cases, process=accelerator.process_index, num_processes=accelerator.num_processes)
+    recommender = _recommender(generator, inputs, plan)
+    if len(mine.ends):
+        ranks = rank_cases(
+            recommender, inputs.interactions, mine, exclude_history=False, beam_size=plan.recommendation.beam_size
+        )
+        pair = (ranks.codes, ranks.blend)
+    else:
+        pair = (np.empty(0), np.empty(0))
+    parts = gather_object([pair])
+    by_codes, by_blend = (metrics_at(np.concatenate([part[reading] for part in parts]), (10,)) for reading in (0, 1))
+    chosen = by_codes if plan.recommendation.rank == "codes" else by_blend
+    return {**chosen, **{f"codes_{name}": value for name, value in by_codes.items()}}
+
+
+def _validation(inputs: TrainingInputs, plan: TrainingPlan) -> Cases:
+    cases = validation_cases(inputs.interactions, inputs.splits)
+    if not len(cases.ends):
+        raise DataError(
+            "no user has a validation item with a history before it; leave-one-out needs users with three "
+            "interactions, global_time needs interactions between its two cuts"
+        )
+    return sampled_cases(cases, at_most=plan.training.validation_users, seed=plan.seed)
+
+
+def _recommender(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> Recommender:
+    return Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, plan.recommendation)
+
+
+def _blend_weight(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> tuple[float, dict[str, float]]:
+    return choose_blend_weight(
+        _recommender(generator, inputs, plan),
+        inputs.interactions,
+        _validation(inputs, plan),
+        exclude_history=False,
+        beam_size=plan.recommendation.beam_size,
+    )
+
+
+def _save(run: RunFolder, generator: Generator) -> Generator:
+    """Save, and hand back what a user would load."""
+    atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
+    return Generator.from_pretrained(run.generator).to(generator.device)

@@ -1,0 +1,224 @@
+"""The training loop. The order of batches, the learning rate and the dropout are functions of (seed, step)."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Int
+from numpy import ndarray
+from torch import nn
+from torch.optim import Optimizer
+
+from genrec.data.batches import Windows, epoch_order, num_batches, window_batch
+from genrec.errors import TrainingError
+from genrec.generator.losses import LossConfig, Losses, generator_losses
+from genrec.generator.model import Generator
+from genrec.training.checkpoint import CheckpointFolder, TrainingState
+from genrec.training.optimizer import OptimizerConfig, learning_rate, make_optimizer
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how the generator trains."""
+
+    epochs: int = 50
+    batch_size: int = 128
+    """Windows per optimiser step, all processes together."""
+    gradient_accumulation: int = 1
+    """Parts that a batch is computed in, to save memory; the update is the same."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    validate_every_epochs: int = 5
+    patience: int = 4
+    """Validations without a better NDCG@10 before the training stops early."""
+    validation_users: int = 5000
+    """At most so many users validate during training."""
+    checkpoint_every_steps: int = 500
+    tracker: Literal["tensorboard", "wandb"] | None = None
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "gradient_accumulation", "validate_every_epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("validation_users", "checkpoint_every_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class TrainingData(NamedTuple):
+    """The training parts of all sequences, and which windows of them an epoch visits."""
+
+    items: Int[ndarray, " interactions"]
+    windows: Windows
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Who is told how the training goes: the log file, the progress bar, a tracker."""
+
+    def on_step(self, state: TrainingState, figures: Mapping[str, float], *, num_steps: int) -> None:
+        """After every optimiser step."""
+        ...
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """After a validation, a resume, and at the end."""
+        ...
+
+
+class Trainer:
+    """Trains one generator; `train` is the whole of it."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        *,
+        accelerator: Accelerator,
+        checkpoints: CheckpointFolder,
+        watcher: Watcher,
+        seed: int,
+    ) -> None:
+        self.config = config
+        self.accelerator = accelerator
+        self.checkpoints = checkpoints
+        self.watcher = watcher
+        self.seed = seed
+
+    def train(
+        self, generator: Generator, data: TrainingData, *, validate: Callable[[Generator], Mapping[str, float]]
+    ) -> TrainingState:
+        """Train until the epochs or the patience end; the generator then holds its best weights.
+
+        `validate` is called between epochs by every process and answers with at least "ndcg@10". Goes on from the
+        newest checkpoint of the same training, if there is one.
+        """
+        generator.train()
+        optimizer = make_optimizer(generator, self.config.optimizer)
+        state = self._resume(generator, optimizer)
+        model, optimizer = self.accelerator.prepare(generator, optimizer)
+        clock = _Clock(state.seconds)
+        while not state.finished:
+            state = self._epoch(model, optimizer, data, state, clock)
+            due = (state.epoch + 1) % self.config.validate_every_epochs == 0
+            state = replace(state, epoch=state.epoch + 1, batch=0, finished=state.epoch + 1 == self.config.epochs)
+            if due or state.finished:
+                state = self._validated(generator, validate, state)
+            self._save(generator, optimizer, replace(state, seconds=clock.seconds()))
+        self.accelerator.wait_for_everyone()
+        self.checkpoints.load_best(generator, state.best_step)
+        return replace(state, seconds=clock.seconds())
+
+    def _resume(self, generator: Generator, optimizer: Optimizer) -> TrainingState:
+        state = self.checkpoints.load_last(generator, optimizer)
+        if state is None:
+            return TrainingState()
+        self.watcher.on_event({"event": "resumed", "step": state.step, "epoch": state.epoch, "batch": state.batch})
+        return state
+
+    def _epoch(
+        self, model: nn.Module, optimizer: Any, data: TrainingData, state: TrainingState, clock: "_Clock"
+    ) -> TrainingState:
+        num_steps = self.config.epochs * num_batches(data.windows, batch_size=self.config.batch_size)
+        order = epoch_order(data.windows, batch_size=self.config.batch_size, seed=self.seed, epoch=state.epoch)
+        for batch, chosen in enumerate(order):
+            if batch < state.batch:
+                continue
+            figures = self._step(model, optimizer, data, chosen, step=state.step, num_steps=num_steps)
+            state = state.after_batch()
+            self.watcher.on_step(state, figures, num_steps=num_steps)
+            if state.step % self.config.checkpoint_every_steps == 0:
+                self._save(self.accelerator.unwrap_model(model), optimizer, replace(state, seconds=clock.seconds()))
+        return state
+
+    def _step(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        data: TrainingData,
+        chosen: Int[ndarray, " batch"],
+        *,
+        step: int,
+        num_steps: int,
+    ) -> dict[str, float]:
+        """One update on the chosen windows; its figures are means over the targets that this process saw."""
+        rate = learning_rate(step, num_steps=num_steps, config=self.config.optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        num_processes, parts = self.accelerator.num_processes, self.config.gradient_accumulation
+        num_targets = data.windows.num_targets(chosen)
+        mine = chosen[self.accelerator.process_index :: num_processes]
+        # a sum over this process's targets / all targets; DDP averages over the processes, hence the factor
+        scale = num_processes / num_targets if len(mine) else 0.0
+        mine = mine if len(mine) else chosen[:1]  # the last batch may have fewer windows than there are processes
+        parts = min(parts, len(mine))
+        seen: list[Losses] = []
+        for part in range(parts):
+            torch.manual_seed(_step_seed(self.seed, step, part, self.accelerator.process_index))
+            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(model):
+                losses = self._losses(model, data, mine[part::parts])
+                self.accelerator.backward(losses.total * scale)
+            seen.append(losses)
+        norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.optimizer.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is not finite at step {step}; the last checkpoint is untouched. "
+                "Lower training.optimizer.learning_rate, or set training.mixed_precision to no"
+            )
+        optimizer.step()
+        optimizer.zero_grad()
+        return _figures(seen, data.windows.num_targets(mine), rate=rate)
+
+    def _losses(self, model: nn.Module, data: TrainingData, chosen: Int[ndarray, " batch"]) -> Losses:
+        batch = window_batch(data.items, data.windows, chosen)
+        history, targets = (part.to(self.accelerator.device) for part in batch)
+        prediction = model(history, targets, with_item_logits=self.config.loss.item_weight > 0)
+        rows = targets[targets >= 0]
+        codes = self.accelerator.unwrap_model(model).vocabulary.codes_of(rows)
+        return generator_losses(*prediction, codes=codes, rows=rows, config=self.config.loss)
+
+    def _validated(
+        self, generator: Generator, validate: Callable[[Generator], Mapping[str, float]], state: TrainingState
+    ) -> TrainingState:
+        generator.eval()
+        metrics = validate(generator)
+        generator.train()
+        self.watcher.on_event({"event": "validated", "epoch": state.epoch, "step": state.step, **metrics})
+        if metrics["ndcg@10"] > state.best_ndcg:
+            if self.accelerator.is_main_process:
+                self.checkpoints.save_best(generator, state.step)
+            return replace(state, best_ndcg=metrics["ndcg@10"], best_step=state.step, validations_since_best=0)
+        waited = state.validations_since_best + 1
+        finished = state.finished or waited >= self.config.patience
+        return replace(state, validations_since_best=waited, finished=finished)
+
+    def _save(self, generator: nn.Module, optimizer: Any, state: TrainingState) -> None:
+        if self.accelerator.is_main_process:
+            self.checkpoints.save_last(generator, optimizer, state)
+
+
+class _Clock:
+    """Seconds of this and earlier parts of a training."""
+
+    def __init__(self, earlier: float) -> None:
+        self._start = time.monotonic() - earlier
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def _step_seed(seed: int, step: int, part: int, process: int) -> int:
+    """A seed for the dropout of one part of one step, so that a resumed training draws what it would have drawn."""
+    return int(np.random.SeedSequence((seed, step, part, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _figures(losses: list[Losses], num_targets: int, *, rate: float) -> dict[str, float]:
+    total = sum(float(part.total) for part in losses) / num_targets
+    code_nll = torch.stack([part.code_nll for part in losses]).sum(0) / num_targets
+    item_nll = sum(float(part.item_nll) for part in losses) / num_targets
+    levels = {f"nll_level_{level + 1}": value for level, value in enumerate(code_nll.tolist())}
+    return {"loss": total, **levels, "nll_item": item_nll, "learning_rate": rate, "targets": float(num_targets)}

@@ -1,0 +1,54 @@
+import torch
+
+from tokenizer.quantizer import nearest_codes, quantize, straight_through, sum_of_codes
+
+
+def plain_codes(vectors, codebooks):
+    """Residual quantisation as a double loop over items and codes."""
+    table = []
+    for vector in vectors.tolist():
+        codes = []
+        for codebook in codebooks.tolist():
+            distances = [sum((x - c) ** 2 for x, c in zip(vector, code, strict=True)) for code in codebook]
+            best = distances.index(min(distances))
+            codes.append(best)
+            vector = [x - c for x, c in zip(vector, codebook[best], strict=True)]
+        table.append(codes)
+    return table
+
+
+def test_codes_are_those_of_a_double_loop():
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(60, 5, generator=generator)
+    codebooks = torch.randn(3, 7, 5, generator=generator)
+    assert quantize(vectors, codebooks).codes.tolist() == plain_codes(vectors, codebooks)
+
+
+def test_ties_go_to_the_lowest_code():
+    codebook = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    assert nearest_codes(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), codebook).tolist() == [0, 0]
+
+
+def test_residuals_and_chosen_vectors_add_up_to_the_input():
+    codebooks = torch.tensor([[[4.0], [10.0]], [[-1.0], [1.0]]])
+    quantized = quantize(torch.tensor([[4.5], [9.0]]), codebooks)
+    assert quantized.codes.tolist() == [[0, 1], [1, 0]]
+    assert quantized.residuals.squeeze(2).tolist() == [[4.5, 9.0], [0.5, -1.0]]
+    assert quantized.chosen.squeeze(2).tolist() == [[4.0, 10.0], [1.0, -1.0]]
+
+
+def test_the_sum_of_codes_is_the_sum_of_the_chosen_vectors():
+    generator = torch.Generator().manual_seed(1)
+    codebooks = torch.randn(3, 4, 2, generator=generator)
+    quantized = quantize(torch.randn(9, 2, generator=generator), codebooks)
+    assert torch.allclose(sum_of_codes(quantized.codes, codebooks), quantized.chosen.sum(dim=0))
+
+
+def test_gradients_pass_straight_through_to_the_vectors():
+    vectors = torch.tensor([[4.5], [9.0]], requires_grad=True)
+    codebooks = torch.tensor([[[4.0], [10.0]]], requires_grad=True)
+    passed = straight_through(vectors, quantize(vectors, codebooks))
+    assert passed.tolist() == [[4.0], [10.0]]
+    (passed * torch.tensor([[3.0], [5.0]])).sum().backward()
+    assert vectors.grad is not None and vectors.grad.tolist() == [[3.0], [5.0]]
+    assert codebooks.grad is None or not codebooks.grad.any()

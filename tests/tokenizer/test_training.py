@@ -1,0 +1,145 @@
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from tokenizer import RQVAE
+from tokenizer.network import RQVAEConfig, RQVAENetwork
+from tokenizer.training import parameter_groups, reset_unused_codes, resets_after, scheduled_batches, train_network
+
+
+def small_network(dim=6, **config):
+    torch.manual_seed(0)
+    return RQVAENetwork(dim, num_levels=2, codebook_size=4, config=RQVAEConfig(**config))
+
+
+def items(num_items=64, dim=6):
+    return np.random.default_rng(0).normal(size=(num_items, dim)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("embedding_dim", "sizes"),
+    [(768, (768, 512, 256, 128, 64, 32)), (100, (100, 64, 32)), (32, (32, 64, 32)), (16, (16, 32, 16))],
+)
+def test_widths_halve_from_the_embedding_to_the_latent(embedding_dim, sizes):
+    assert RQVAEConfig().layer_sizes(embedding_dim) == sizes
+    assert RQVAEConfig(latent_dim=128).layer_sizes(384) == (384, 256, 128)
+    assert RQVAEConfig(latent_dim=8, hidden_sizes=()).layer_sizes(384) == (384, 8)
+
+
+def test_an_epoch_has_every_row_once_in_even_batches_and_the_next_another_order():
+    def batches(epoch):
+        scheduled = scheduled_batches(10, RQVAEConfig(batch_size=4), seed=0, epoch=epoch)
+        return [rows.tolist() for rows, _ in scheduled]
+
+    first = batches(0)
+    assert [len(batch) for batch in first] == [4, 3, 3]
+    assert sorted(row for batch in first for row in batch) == list(range(10))
+    assert first == batches(0) != batches(1)
+
+
+def test_the_learning_rate_falls_from_one_over_a_half_to_zero():
+    config = RQVAEConfig(batch_size=5, epochs=2, learning_rate=8.0)
+    rates = [rate for epoch in (0, 1) for _, rate in scheduled_batches(10, config, seed=0, epoch=epoch)]
+    assert rates == pytest.approx([8, 4 + 8**0.5, 4, 4 - 8**0.5])
+
+
+def test_unused_codes_are_moved_now_and_then_and_after_the_last_epoch():
+    config = RQVAEConfig(epochs=100, warmup_share=0.15, reset_every_epochs=10, reset_until_epoch=50)
+    assert [epoch + 1 for epoch in range(100) if resets_after(epoch, config)] == [20, 30, 40, 50, 100]
+
+
+def test_only_matrices_decay():
+    network = small_network()
+    decayed, kept = parameter_groups(network, RQVAEConfig(weight_decay=0.3))
+    assert decayed["weight_decay"] == 0.3 and kept["weight_decay"] == 0
+    assert all(parameter.ndim == 2 for parameter in decayed["params"])
+    assert len(decayed["params"]) + len(kept["params"]) == len(list(network.parameters()))
+
+
+def test_an_unused_code_comes_back_into_use_without_its_momentum():
+    network = small_network()
+    sample = torch.from_numpy(items())
+    optimizer = torch.optim.AdamW(network.parameters())
+    with torch.no_grad():
+        network.codebooks.normal_(generator=torch.Generator().manual_seed(0)).mul_(0.1)
+        network.codebooks[0, 2] = 1e3
+    network(sample).quantized.chosen.sum().backward()
+    optimizer.step()
+    moments = optimizer.state[network.codebooks]["exp_avg"]
+    moments.fill_(1.0)
+    reset_unused_codes(network, sample, optimizer)
+    assert 2 in network.encode(sample)[:, 0]
+    assert moments[0, 2].tolist() == [0.0] * moments.shape[2]
+    assert len(network.encode(sample)[:, 0].unique()) == 4
+
+
+def test_a_training_that_diverges_is_refused_with_a_remedy():
+    config = RQVAEConfig(epochs=3, learning_rate=1e30, warmup_share=0.0)
+    with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d of 3; lower learning_rate"):
+        train_network(small_network(), items(), config, seed=0)
+
+
+def test_a_later_accelerator_may_choose_another_precision():
+    AcceleratorState._reset_state()
+    train_network(small_network(), items(), RQVAEConfig(epochs=1), seed=0)
+    try:
+        assert Accelerator(mixed_precision="bf16").mixed_precision == "bf16"
+        inside = train_network(small_network(), items(), RQVAEConfig(epochs=1), seed=0)
+        assert AcceleratorState().mixed_precision == "bf16"
+    finally:
+        AcceleratorState._reset_state()
+    alone = train_network(small_network(), items(), RQVAEConfig(epochs=1), seed=0)
+    assert torch.equal(inside.codebooks, alone.codebooks)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"epochs": 0}, {"dropout": 1.0}, {"learning_rate": 0.0}, {"latent_dim": 0}, {"hidden_sizes": (8, 0)}],
+)
+def test_an_impossible_setting_is_refused_by_name(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        RQVAEConfig(**setting)
+
+
+TWO_PROCESSES = """
+import os, sys, numpy as np, torch
+torch.set_num_threads(1)
+from tokenizer import RQVAE, RQVAEConfig
+items = np.load(sys.argv[1] + "/items.npy")
+config = RQVAEConfig(epochs=12, batch_size=16, dropout=0.0, reset_every_epochs=4)
+fitted = RQVAE.fit(items, num_levels=2, codebook_size=4, config=config)
+fitted.save_pretrained(sys.argv[1] + "/" + os.environ["RANK"])
+"""
+
+
+def test_two_processes_end_with_one_and_the_same_model_close_to_that_of_one_process(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(TWO_PROCESSES)
+    np.save(tmp_path / "items.npy", items(65))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    environment |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"} for rank in (0, 1)
+    ]
+    runs = [
+        subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment | rank, stderr=subprocess.PIPE)
+        for rank in ranks
+    ]
+    for run in runs:
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, errors.decode()
+
+    config = RQVAEConfig(epochs=12, batch_size=16, dropout=0.0, reset_every_epochs=4)
+    alone = RQVAE.fit(items(65), num_levels=2, codebook_size=4, config=config).network.codebooks
+    zero, one = (RQVAE.from_pretrained(tmp_path / rank).network.codebooks for rank in "01")
+    assert torch.equal(zero, one)
+    assert torch.allclose(zero, alone, atol=1e-3)

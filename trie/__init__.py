@@ -1,0 +1,45 @@
+"""What may come next: a set of integer sequences as a flat-array prefix trie, and beam steps that stay inside it.
+
+Knows no items and no models. `PrefixTrie` needs numpy alone; torch and transformers are imported when a name that
+needs them is first asked for. The beam step is three functions in `trie.step`: `start`, `step` and `items`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from trie.files import TrieFileError
+from trie.prefix_trie import PrefixTrie
+
+if TYPE_CHECKING:
+    from trie.filters import AllowRows, Bitmap, Conjunction, DenyRows
+    from trie.step import Beams, Leaves
+    from trie.torch_trie import TorchTrie
+    from trie.transformers import TrieLogitsProcessor
+
+__all__ = [
+    "AllowRows",
+    "Beams",
+    "Bitmap",
+    "Conjunction",
+    "DenyRows",
+    "Leaves",
+    "PrefixTrie",
+    "TorchTrie",
+    "TrieFileError",
+    "TrieLogitsProcessor",
+]
+
+_LATE = {
+    "trie.filters": {"AllowRows", "Bitmap", "Conjunction", "DenyRows"},
+    "trie.step": {"Beams", "Leaves"},
+    "trie.torch_trie": {"TorchTrie"},
+    "trie.transformers": {"TrieLogitsProcessor"},
+}
+
+
+def __getattr__(name: str) -> object:
+    """The names that need torch or transformers."""
+    for module, names in _LATE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'trie' has no attribute {name!r}")
