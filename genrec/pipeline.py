@@ -26,10 +26,11 @@ from accelerate.utils import broadcast_object_list
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, atomic_write, read_json
 from genrec.config import ExperimentConfig, load_config, to_yaml
-from genrec.data.embeddings import embed_items
+from genrec.data.embeddings import Embedded, embed_texts, item_texts
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_prepared, write_prepared
 from genrec.data.sources.files import data_folder
+from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
 from genrec.errors import DataError
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
@@ -77,6 +78,8 @@ class Stage:
     reads: Callable[[ExperimentConfig, Path], Any]
     """What it depends on, the stages in `after` apart."""
     after: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    """Files and folders besides those in `artifacts.STAGE_OUTPUTS`."""
     together: bool = False
     """Whether all processes take part, not only the main one."""
 
@@ -141,7 +144,7 @@ def _bring(
         seconds = stage.work(Run(config, folder, data_dir, accelerator, progress, wanted))
         seconds = time.monotonic() - started if seconds is None else seconds
         if accelerator.is_main_process:
-            folder.record(name, wanted, outputs=(), seconds=seconds)
+            folder.record(name, wanted, outputs=stage.writes, seconds=seconds)
             folder.append_log({"event": "stage", "stage": name, "seconds": seconds})
             progress.say(f"{name}: {seconds:.1f} s")
     accelerator.wait_for_everyone()
@@ -150,20 +153,21 @@ def _bring(
 def _prepare(run: Run) -> None:
     prepared = prepare(run.config.data, data_dir=run.data_dir, seed=run.config.seed)
     write_prepared(prepared, run.folder.path)
-    atomic_json(run.folder.path / "prepare.json", prepared.report)
     interactions = prepared.interactions
     users, items = interactions.num_users, interactions.num_items
     run.progress.say(f"  {users} users, {items} items, {interactions.num_interactions} interactions")
 
 
 def _embed(run: Run) -> None:
-    with run.progress.bar("embed") as bar:
-        embedded = embed_items(
-            _prepared(run).catalogue, run.config.embeddings, data_dir=run.data_dir, seed=run.config.seed, progress=bar
-        )
+    catalogue, options = _prepared(run).catalogue, run.config.embeddings
+    if options.file is not None:
+        embedded = Embedded(read_vectors(run.data_dir / options.file, catalogue.item_ids), {"encoder": options.file})
+    else:
+        with run.progress.bar("embed") as bar:
+            embedded = embed_texts(item_texts(catalogue, options), options, seed=run.config.seed, progress=bar)
     atomic_write(run.folder.embeddings, lambda path: np.save(path, embedded.vectors))
     atomic_json(run.folder.path / "embeddings.json", embedded.about)
-    run.progress.say(f"  {embedded.vectors.shape[1]} dimensions by {embedded.about.get('encoder', 'file')}")
+    run.progress.say(f"  {embedded.vectors.shape[1]} dimensions by {embedded.about['encoder']}")
 
 
 def _tokenize(run: Run) -> None:
@@ -232,13 +236,16 @@ def _train(run: Run) -> float:
     )
 
 
-def _evaluate(run: Run) -> None:
+def _evaluate(run: Run) -> float:
+    started = time.monotonic()
     prepared, config = _prepared(run), run.config
     world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
     recommender = Recommender.from_pretrained(run.folder.path, device=best_device())
     inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
     figures = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
-    atomic_json(run.folder.metrics, {**figures, "seconds": run.folder.seconds()})
+    seconds = time.monotonic() - started
+    atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
+    return seconds
 
 
 def _prepared(run: Run) -> Prepared:
@@ -269,11 +276,13 @@ def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:
 
 
 STAGES: Mapping[str, Stage] = {
-    "prepare": Stage(_prepare, _data_files, after=()),
-    "embed": Stage(_embed, _vector_files, after=("prepare",)),
-    "tokenize": Stage(_tokenize, _tokenizer_files, after=("prepare", "embed"), together=True),
+    "prepare": Stage(_prepare, _data_files, after=(), writes=("prepare.json",)),
+    "embed": Stage(_embed, _vector_files, after=("prepare",), writes=("embeddings.json",)),
+    "tokenize": Stage(
+        _tokenize, _tokenizer_files, after=("prepare", "embed"), writes=("semantic_ids.json",), together=True
+    ),
     "index": Stage(_index, lambda config, data_dir: None, after=("tokenize",)),
-    "train": Stage(_train, _training_choices, after=("prepare", "index"), together=True),
+    "train": Stage(_train, _training_choices, after=("prepare", "index"), writes=("generator",), together=True),
     "evaluate": Stage(
         _evaluate, lambda config, data_dir: (config.evaluation, config.recommendation), after=("prepare", "train")
     ),

@@ -11,7 +11,7 @@ from numpy import ndarray
 from genrec.atomic_files import atomic_json, atomic_write, read_json
 from genrec.data.catalogue import Catalogue, text_array
 from genrec.data.interactions import Interactions
-from genrec.data.sources.rows import open_database, quoted_name, quoted_text
+from genrec.data.sources.rows import open_database, quoted_name, quoted_path, quoted_text
 from genrec.data.splits import Splits
 from genrec.errors import ArtifactError
 
@@ -109,13 +109,13 @@ def read_catalogue(folder: Path) -> Catalogue:
 
 
 def _read_items(database: DuckDBPyConnection, path: Path) -> Catalogue:
-    columns = _columns(database, f"SELECT * FROM read_parquet({quoted_text(str(path))})")
+    columns = _columns(database, f"SELECT * FROM read_parquet({quoted_path(path)})")
     item_ids = text_array(columns.pop("item_id").tolist())
     return Catalogue(item_ids, {name: texts.tolist() for name, texts in columns.items()})
 
 
 def _read_sequences(database: DuckDBPyConnection, path: Path, catalogue: Catalogue) -> tuple[Interactions, Splits]:
-    source = f"read_parquet({quoted_text(str(path))})"
+    source = f"read_parquet({quoted_path(path)})"
     users = _columns(
         database,
         f"SELECT user_id, len(item_rows) AS length, num_train, num_validation, times IS NULL AS timeless FROM {source}",

@@ -5,16 +5,17 @@ item stands in for the missing ones). The next item is `i` with probability
 
     P(i | h) = [i not in h] * ((1 - noise_share) * w(i | h) / sum_j w(j | h)  +  noise_share / (num_items - |h|))
     w(i | h) = [i not in h] * popularity(i)
-               * category_pull  if category(i) = companion[category(n1), group[category(n3)]]   (else 1)
-               * brand_pull     if brand(i) = brand(n2)                                        (else 1)
-               * style_pull     if style(i) = style(n1)                                        (else 1)
+               * category_pull  if category(i) = companion[category(n1), majority(side(n1), side(n2), side(n3))]
+               * brand_pull     if brand(i) is the brand of n1, n2 or n3
+               * style_pull     if style(i) = style(n1)
                * tier_decay ^ |tier(i) - tier(n1)|
 
-Every category has `num_groups` companion categories, and the third newest item chooses among them: `companion[:, g]` is one
-seeded permutation of the categories, and `group` shares the categories out evenly. `popularity` is log-normal. Without a history,
+Categories have a side: 0 for the home, 1 for away from it. `companion[:, side]` is a seeded permutation of the categories for each
+side: what follows a category depends on where the shopper's last three items belong. `popularity` is log-normal. Without a history
 `P(i)` is the popularity alone. Nobody takes an item twice.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,6 @@ class WorldConfig:
     min_interactions: int = 8
     max_interactions: int = 16
     num_brands: int = 12
-    num_groups: int = 2
     category_pull: float = 100.0
     brand_pull: float = 30.0
     style_pull: float = 3.0
@@ -55,8 +55,6 @@ class WorldConfig:
             )
         if self.num_users < 1:
             raise ValueError(f"world.num_users must be 1 or more, not {self.num_users}")
-        if not 1 <= self.num_groups <= len(CATEGORIES):
-            raise ValueError(f"world.num_groups must lie in 1..{len(CATEGORIES)}, not {self.num_groups}")
         if min(self.category_pull, self.brand_pull, self.style_pull) < 1:
             raise ValueError("world.category_pull, brand_pull and style_pull must be 1 (no pull) or more")
         if not 0 < self.tier_decay <= 1 or self.popularity_spread < 0 or not 0 <= self.noise_share <= 1:
@@ -69,8 +67,7 @@ class Law:
 
     content: Content
     popularity: Float[ndarray, " items"]
-    group: Int[ndarray, " categories"]
-    category_factor: Float[ndarray, "categories groups items"]
+    category_factor: Float[ndarray, "categories sides items"]
     brand_factor: Float[ndarray, "brands items"]
     style_factor: Float[ndarray, "styles items"]
     tier_factor: Float[ndarray, "tiers items"]
@@ -93,9 +90,10 @@ class Law:
 
     def _pull(self, histories: Int[ndarray, "cases length"]) -> Float[ndarray, "cases items"]:
         newest, second, third = _last_three(histories)
-        category, group = self.content.category, self.group[self.content.category[third]]
-        pull = self.category_factor[category[newest], group]
-        pull *= self.brand_factor[self.content.brand[second]]
+        category, brand = self.content.category, self.content.brand
+        away = sum((category[item] >= len(CATEGORIES) // 2).astype(np.int64) for item in (newest, second, third))
+        pull = self.category_factor[category[newest], (away >= 2).astype(np.int64)]
+        pull *= functools.reduce(np.maximum, (self.brand_factor[brand[item]] for item in (newest, second, third)))
         pull *= self.style_factor[self.content.style[newest]]
         pull *= self.tier_factor[self.content.tier[newest]]
         return pull
@@ -150,13 +148,11 @@ def make_world(config: WorldConfig, seed: int) -> World:
 
 def _draw_law(config: WorldConfig, content: Content, rng: np.random.Generator) -> Law:
     categories = np.arange(len(CATEGORIES))
-    companion = np.stack([rng.permutation(categories) for _ in range(config.num_groups)], axis=1)
-    group = rng.permutation(categories % config.num_groups)
+    companion = np.stack([rng.permutation(categories) for _ in range(2)], axis=1)
     tiers = np.arange(len(TIERS))
     return Law(
         content=content,
         popularity=np.exp(config.popularity_spread * rng.standard_normal(config.num_items)),
-        group=group,
         category_factor=np.where(companion[:, :, None] == content.category, config.category_pull, 1.0),
         brand_factor=np.where(np.arange(config.num_brands)[:, None] == content.brand, config.brand_pull, 1.0),
         style_factor=np.where(np.arange(len(STYLES))[:, None] == content.style, config.style_pull, 1.0),

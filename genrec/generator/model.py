@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
@@ -142,5 +143,6 @@ def _gather_beams(cache: KeyValue, parents: Int[Tensor, "batch beams"]) -> KeyVa
     return KeyValue(cache.keys[users, parents], cache.values[users, parents])
 
 
+transformers_logging.disable_progress_bar()  # a bar for one small file drowns our own progress
 AutoConfig.register("genrec", GeneratorConfig)
 AutoModel.register(GeneratorConfig, Generator)

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from genrec.atomic_files import atomic_write
-from genrec.data.sources.rows import quoted_text
+from genrec.data.sources.rows import quoted_path, quoted_text
 from genrec.errors import DataError, UnknownItemError
 from genrec.recommendation.recommender import RecommendationList, Recommender
 
@@ -85,7 +85,7 @@ def _read_histories(path: Path) -> Iterator[list[dict[str, Any]]]:
     reader = "read_parquet" if path.suffix == ".parquet" else "read_json_auto"
     with duckdb.connect() as database:
         try:
-            found = database.execute(f"SELECT * FROM {reader}({quoted_text(str(path))})")
+            found = database.execute(f"SELECT * FROM {reader}({quoted_path(path)})")
             names = [column[0] for column in found.description or ()]
             if "item_ids" not in names:
                 raise DataError(f"{path} has no column item_ids (it has {', '.join(names)}); put the histories there")

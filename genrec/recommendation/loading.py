@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import read_json
@@ -64,7 +63,6 @@ def load_prefix_trie(run: RunFolder) -> PrefixTrie:
 
 def load_generator(folder: Path) -> Generator:
     """A saved generator; `ArtifactError` if it is missing or damaged."""
-    transformers_logging.disable_progress_bar()
     try:
         return Generator.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:

@@ -217,8 +217,8 @@ def _step_seed(seed: int, step: int, part: int, process: int) -> int:
 
 
 def _figures(losses: list[Losses], num_targets: int, *, rate: float) -> dict[str, float]:
-    total = sum(float(part.total) for part in losses) / num_targets
+    total = sum(part.total.item() for part in losses) / num_targets
     code_nll = torch.stack([part.code_nll for part in losses]).sum(0) / num_targets
-    item_nll = sum(float(part.item_nll) for part in losses) / num_targets
+    item_nll = sum(part.item_nll.item() for part in losses) / num_targets
     levels = {f"nll_level_{level + 1}": value for level, value in enumerate(code_nll.tolist())}
     return {"loss": total, **levels, "nll_item": item_nll, "learning_rate": rate, "targets": float(num_targets)}

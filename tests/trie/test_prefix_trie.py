@@ -30,7 +30,7 @@ def prefixes(codes: np.ndarray) -> dict[tuple[int, ...], list[int]]:
 
 
 @given(catalogues())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_trie_knows_the_same_as_a_dict_of_prefixes(catalogue):
     codes, sizes = catalogue
     trie, below = PrefixTrie.from_codes(codes, level_sizes=sizes), prefixes(codes)

@@ -131,7 +131,7 @@ def test_rows_of_a_shared_leaf_each_get_the_leaf_score_minus_log_of_their_number
 
 
 @given(problem=problems())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_filtered_lists_are_the_best_allowed_rows_and_no_beam_dies_while_one_is_left(problem):
     codes, sizes, random = problem
     trie = PrefixTrie.from_codes(codes, level_sizes=sizes).to("cpu")

@@ -13,10 +13,10 @@ def test_static_width_is_the_children_of_the_widest_nodes_and_never_too_small():
     assert [trie.width(2, leaves) for leaves in (1, 2, 7, 50)] == [3, 4, 9, 9]
 
 
-@pytest.mark.parametrize("sizes", [(3, 3, 3), (300, 70000, 2)])
+@pytest.mark.parametrize("sizes", [(3, 3, 3), (300, 65536, 70000)])
 def test_advance_finds_the_child_of_every_node_or_none(sizes):
     random = np.random.default_rng(5)
-    codes = np.stack([random.choice(random.integers(0, size, 3), 40) for size in sizes], axis=1)
+    codes = np.stack([random.choice([size - 1, *random.integers(0, size, 3)], 40) for size in sizes], axis=1)
     trie = PrefixTrie.from_codes(codes, level_sizes=sizes)
     for depth, size in enumerate(sizes):
         nodes = 1 if depth == 0 else trie.num_nodes[depth - 1]

@@ -11,7 +11,7 @@ from genrec.data.sources.config import DataConfig
 from genrec.data.sources.files import file_kind, numbered_lines, open_text
 from genrec.data.sources.json_lines import json_object
 from genrec.data.sources.raw import RawItems
-from genrec.data.sources.rows import open_database, quoted_text
+from genrec.data.sources.rows import open_database, quoted_path
 from genrec.data.sources.table import parquet_names
 from genrec.data.sources.text_tables import CSV, TSV, Dialect, column_names, numbered_records
 from genrec.errors import DataError
@@ -143,7 +143,7 @@ def json_records(path: Path) -> Iterator[Record]:
 def _parquet_records(path: Path) -> Iterator[Record]:
     with open_database() as database:
         names = parquet_names(database, path)
-        cursor = database.execute(f"FROM read_parquet({quoted_text(str(path))})")
+        cursor = database.execute(f"FROM read_parquet({quoted_path(path)})")
         row = 0
         while batch := cursor.fetchmany(10_000):
             for values in batch:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from genrec.data.sources.files import numbered_lines
-from genrec.data.sources.rows import Place, quoted_text
+from genrec.data.sources.rows import Place, quoted_path, quoted_text
 from genrec.errors import DataError
 
 _NUM_LINES_FOR_NAMES = 100
@@ -36,7 +36,7 @@ def json_names(path: Path) -> list[str]:
 def json_source(path: Path, types: dict[str, str]) -> str:
     """SQL: the lines as a table of those columns; a line that is not such an object is a row of NULLs."""
     listed = ", ".join(f"{quoted_text(name)}: {quoted_text(kind)}" for name, kind in types.items())
-    file = quoted_text(str(path))
+    file = quoted_path(path)
     return f"read_json({file}, format='newline_delimited', columns={{{listed}}}, ignore_errors=true)"
 
 

@@ -1,5 +1,6 @@
 """Interactions of any file format -> checked arrays. DuckDB reads and encodes, in the order of the files."""
 
+import glob
 import tempfile
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -54,6 +55,11 @@ def open_database() -> Iterator[DuckDBPyConnection]:
 def quoted_text(text: str) -> str:
     """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_path(path: Path) -> str:
+    """The path as an SQL literal for a reader, in which `*`, `?` and `[` stand for themselves."""
+    return quoted_text(glob.escape(str(path)))
 
 
 def quoted_name(name: str) -> str:

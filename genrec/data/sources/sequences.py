@@ -9,7 +9,7 @@ from genrec.data.sources.file_format import FileFormat
 from genrec.data.sources.files import file_kind
 from genrec.data.sources.items import table_records
 from genrec.data.sources.json_lines import json_names, json_place, json_source
-from genrec.data.sources.rows import Part, Place, quoted_name, quoted_text
+from genrec.data.sources.rows import Part, Place, quoted_name, quoted_path, quoted_text
 from genrec.data.sources.table import parquet_names
 from genrec.errors import DataError
 
@@ -28,7 +28,7 @@ def sequence_part(database: DuckDBPyConnection, path: Path, columns: Columns) ->
         types = {columns.user: "VARCHAR", columns.item: "VARCHAR[]"}
         types |= {columns.time: "VARCHAR[]"} if columns.time else {}
         return Part(path, columns, _select(columns, json_source(path, types)), lambda row: json_place(path, row))
-    source = f"read_parquet({quoted_text(str(path))})"
+    source = f"read_parquet({quoted_path(path)})"
     return Part(path, columns, _select(columns, source), lambda row: Place(f"row {row + 1}"))
 
 

