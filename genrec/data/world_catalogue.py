@@ -112,11 +112,11 @@ def _texts(item: Content) -> dict[str, str]:
     )
     brand, style, tier, colour = BRANDS[item.brand], STYLES[item.style], TIERS[item.tier], COLOURS[item.colour]
     return {
-        "title": f"{brand} {tier.title()} {style.title()} {material.title()} {noun.title()}, {size}",
+        "title": f"{brand} {style.title()} {noun.title()}, {tier} line, {material}, {size}",
         "brand": brand,
         "categories": f"{category} > {noun.title()}",
         "price": f"{_price(plain_price * (1 + item.sub_category / 4), item.tier):.2f}",
-        "description": f"From the {tier} {style} line by {brand}. {material.capitalize()}, {colour}.",
+        "description": f"{style.capitalize()} design by {brand}, {tier} line. Colour: {colour}.",
         "style": style,
         "tier": tier,
         "material": material,

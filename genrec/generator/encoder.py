@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from genrec.generator.config import GeneratorConfig
-from genrec.generator.layers import EncoderLayer
+from genrec.generator.layers import Dropout, EncoderLayer
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -50,9 +50,9 @@ class CausalItemEncoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.positions = nn.Embedding(config.max_items, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
             for _ in range(config.encoder_layers)
         )
         self.norm = nn.LayerNorm(config.width)
@@ -80,9 +80,9 @@ class BidirectionalTokenEncoder(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.positions = nn.Embedding(config.max_items * len(config.level_sizes), config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
             for _ in range(config.encoder_layers)
         )
         self.norm = nn.LayerNorm(config.width)

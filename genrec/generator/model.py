@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
-from genrec.generator.layers import DecoderLayer, KeyValue
+from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -50,12 +50,12 @@ class Generator(PreTrainedModel):
         self.encoder = encoders[config.encoder](config)
         self.start = nn.Embedding(self.id_length, config.width)
         self.layers = nn.ModuleList(
-            DecoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout=config.dropout)
+            DecoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
             for _ in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(config.width)
         self.heads = nn.ModuleList(nn.Linear(config.width, size) for size in config.level_sizes)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.post_init()
 
     @property
