@@ -12,9 +12,10 @@ stays the same, so a run that was stopped goes on where it was.
 """
 
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,10 +30,10 @@ from genrec.config import ExperimentConfig, load_config, to_yaml
 from genrec.data.embeddings import Embedded, embed_texts, item_texts
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_prepared, write_prepared
-from genrec.data.sources.files import data_folder
+from genrec.data.sources.files import data_files, data_folder
 from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
-from genrec.errors import DataError
+from genrec.errors import DataError, InputError
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
 from genrec.fingerprints import file_fingerprint, fingerprint
 from genrec.progress import Progress, Silence
@@ -110,7 +111,7 @@ def run_pipeline(
     folder = RunFolder(out if out is not None else Path("runs") / Path(str(config)).stem)
     progress = progress or Silence()
     accelerator = make_accelerator(loaded.training, folder.path)
-    with folder.lock() if accelerator.is_main_process else nullcontext():
+    with _held(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             atomic_write(folder.config, to_yaml(loaded).encode())
         accelerator.wait_for_everyone()
@@ -118,6 +119,19 @@ def run_pipeline(
             _bring(name, loaded, folder, accelerator, progress)
     metrics = read_json(folder.metrics) if until == "evaluate" and accelerator.is_main_process else None
     return RunResult(folder.path, metrics)
+
+
+@contextmanager
+def _held(folder: RunFolder) -> Iterator[None]:
+    """The run folder, locked; removed again if this call made it and bad input kept its first stage from ending."""
+    existed = folder.path.exists()
+    with folder.lock():
+        try:
+            yield
+        except InputError:
+            if not existed and not folder.seconds():
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
 
 
 def _bring(
@@ -194,10 +208,13 @@ def _fit_tokenizer(run: Run, embeddings: np.ndarray, item_ids: np.ndarray) -> tu
         "num_levels": options.num_levels, "codebook_size": options.codebook_size, "seed": run.config.seed,
     }  # fmt: skip
     with run.progress.bar("tokenize") as bar:
-        if options.kind == "rqvae":
-            fitted = RQVAE.fit(embeddings, config=options.rqvae, progress=bar, **shared)
-        else:
-            fitted = ResidualKMeans.fit(embeddings, config=options.residual_kmeans, progress=bar, **shared)
+        try:
+            if options.kind == "rqvae":
+                fitted = RQVAE.fit(embeddings, config=options.rqvae, progress=bar, **shared)
+            else:
+                fitted = ResidualKMeans.fit(embeddings, config=options.residual_kmeans, progress=bar, **shared)
+        except ValueError as error:
+            raise DataError(f"the tokenizer cannot be fitted: {error}") from error
     codes = fitted.encode(embeddings)
     semantic_ids = SemanticIDs.from_codes(
         codes, level_sizes=fitted.level_sizes, item_ids=item_ids, collisions=options.collisions
@@ -254,7 +271,8 @@ def _prepared(run: Run) -> Prepared:
 
 def _data_files(config: ExperimentConfig, data_dir: Path) -> Any:
     files = [name for name in (config.data.interactions, config.data.items) if name is not None]
-    return config.data, config.seed, [file_fingerprint(data_dir / name) for name in files]
+    parts = [part for name in files for part in data_files(data_dir / name)]
+    return config.data, config.seed, [file_fingerprint(part) for part in parts]
 
 
 def _vector_files(config: ExperimentConfig, data_dir: Path) -> Any:
