@@ -38,6 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def main() -> None:
     """Run the command line; errors that a user can mend become one message and exit code 2."""
+    _set_environment()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         app()
@@ -195,7 +196,6 @@ def config_schema() -> None:
 
 def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: str) -> Any:
     """Bring a run to a stage; `source` is a config, or a run folder that holds one."""
-    _quieten()
     from genrec.pipeline import run_pipeline
     from genrec.progress import Silence, for_terminal
 
@@ -210,8 +210,10 @@ def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: s
     return run_pipeline(source, out=out, overrides=overrides or (), until=until, progress=progress)
 
 
-def _quieten() -> None:
-    """Libraries' own bars and hints would drown ours."""
+def _set_environment() -> None:
+    """Defaults for the libraries, before they load: threads that wait quietly, no bars and hints beside our own."""
+    # spinning threads make two busy processes on one machine many times slower; OpenMP reads this when torch loads
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

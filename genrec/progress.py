@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
@@ -30,15 +30,9 @@ class Progress(Protocol):
         """One line."""
         ...
 
-    def bar(self, name: str) -> "_BarContext":
+    def bar(self, name: str) -> AbstractContextManager[Bar]:
         """A context in which a `Bar` can be moved."""
         ...
-
-
-@runtime_checkable
-class _BarContext(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *error: object) -> bool | None: ...
 
 
 class Silence:

@@ -7,6 +7,7 @@ from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases
 from genrec.recommendation.recommender import Recommender
 
+Figures = dict[str, float]
 _SHOWN_USERS = 3
 _SHOWN_ITEMS = 5
 _FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20")
@@ -14,7 +15,7 @@ _FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20"
 
 def results_table(metrics: dict[str, Any]) -> str:
     """Generator, baselines and (in the embedded world) oracle, by both protocols, on the test cases."""
-    rows = [("generator", metrics["test"], metrics["test_history_filtered"])]
+    rows: list[tuple[str, Figures, Figures]] = [("generator", metrics["test"], metrics["test_history_filtered"])]
     if metrics["test_codes"] != metrics["test"]:
         rows.append(("generator, codes alone", metrics["test_codes"], metrics["test_codes_history_filtered"]))
     for name, figures in metrics["baselines"].items():
@@ -22,9 +23,11 @@ def results_table(metrics: dict[str, Any]) -> str:
     if "oracle" in metrics:
         rows.append(("oracle", metrics["oracle"]["test"], metrics["oracle"]["test_history_filtered"]))
     lines = [f"Test: {metrics['users']} users, {metrics['items']} items, full ranking of exact items"]
-    for title, column in (("without history filter", 1), ("history filtered out", 2)):
+    for title, filtered in (("without history filter", False), ("history filtered out", True)):
         lines += ["", f"{title:<24}" + "".join(f"{name:>11}" for name in _FIGURES)]
-        lines += [f"{row[0]:<24}" + "".join(f"{row[column][name]:>11.4f}" for name in _FIGURES) for row in rows]
+        for method, plain, without_history in rows:
+            figures = without_history if filtered else plain
+            lines.append(f"{method:<24}" + "".join(f"{figures[name]:>11.4f}" for name in _FIGURES))
     seconds = metrics["seconds"]
     lines += ["", "Seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())]
     return "\n".join(lines)

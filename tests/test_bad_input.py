@@ -29,7 +29,8 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with gzip.open(tmp_path / "items.jsonl.gz", "wt") as file:
         for number, item in enumerate(ITEMS):
-            file.write(json.dumps({"item_id": item, "title": f"{'red blue green'.split()[number % 3]} thing {number}"}) + "\n")
+            colour = ("red", "blue", "green")[number % 3]
+            file.write(json.dumps({"item_id": item, "title": f"{colour} thing {number}"}) + "\n")
     write_sequences(tmp_path, [[ITEMS[(user + step) % 12] for step in range(5)] for user in range(30)])
     config = {"data": {"format": "sequences", "interactions": "sequences.jsonl", "items": "items.jsonl.gz"}}
     (tmp_path / "shop.yaml").write_text(json.dumps(config))

@@ -68,8 +68,9 @@ def item_texts(catalogue: Catalogue, config: EmbeddingConfig) -> list[str]:
     present = [name for name in config.fields if name in catalogue.fields]
     if not present:
         raise DataError(
-            f"the items have none of the fields {', '.join(config.fields)} (they have "
-            f"{', '.join(catalogue.fields) or 'no texts'}); set embeddings.fields, or give embeddings.file or tokenizer.codes"
+            f"the items have none of the fields {', '.join(config.fields)} "
+            f"(they have {', '.join(catalogue.fields) or 'no texts'}); "
+            "set embeddings.fields, or give embeddings.file or tokenizer.codes"
         )
     columns = [[text[: config.max_chars].strip() for text in catalogue.fields[name]] for name in present]
     joined = (". ".join(part for part in parts if part) for parts in zip(*columns, strict=True))
@@ -159,7 +160,7 @@ def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int) -> Embedded:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     try:
-        counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32).fit_transform(texts)
+        counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     except ValueError as error:
         raise DataError(f"TF-IDF finds no word in the item texts ({error}); choose other embeddings.fields") from error
     dim = max(1, min(config.tfidf_dim, counts.shape[0] - 1, counts.shape[1] - 1))

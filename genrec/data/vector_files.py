@@ -39,8 +39,8 @@ def read_vectors(path: Path, item_ids: ndarray) -> Float32[ndarray, "items embed
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise DataError(
-            f"{path}: {len(bad)} vectors have values that are not finite (first: row {bad[0]}, item {item_ids[bad[0]]}); "
-            "embed these items again"
+            f"{path}: {len(bad)} vectors have values that are not finite "
+            f"(first: row {bad[0]}, item {item_ids[bad[0]]}); embed these items again"
         )
     return vectors
 
@@ -49,8 +49,8 @@ def _read_npy(path: Path, item_ids: ndarray) -> ndarray:
     vectors = np.load(path, allow_pickle=False)
     if len(vectors) != len(item_ids):
         raise DataError(
-            f"{path} has {len(vectors)} rows, but there are {len(item_ids)} items; expected one row an item in the order "
-            "of items.parquet. An .npz or Parquet file with item ids is safer"
+            f"{path} has {len(vectors)} rows, but there are {len(item_ids)} items; expected one row an item, in the "
+            "order of items.parquet. An .npz or Parquet file with item ids is safer"
         )
     return vectors
 

@@ -39,13 +39,13 @@ class WorldConfig:
     num_users: int = 5000
     min_interactions: int = 8
     max_interactions: int = 16
-    num_brands: int = 12
-    category_pull: float = 100.0
-    brand_pull: float = 30.0
-    style_pull: float = 3.0
-    tier_decay: float = 0.7
-    popularity_spread: float = 0.8
-    noise_share: float = 0.05
+    num_brands: int = 10
+    category_pull: float = 200.0
+    brand_pull: float = 5.0
+    style_pull: float = 2.0
+    tier_decay: float = 0.85
+    popularity_spread: float = 1.2
+    noise_share: float = 0.04
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_interactions <= self.max_interactions < self.num_items:
@@ -147,8 +147,7 @@ def make_world(config: WorldConfig, seed: int) -> World:
 
 
 def _draw_law(config: WorldConfig, content: Content, rng: np.random.Generator) -> Law:
-    categories = np.arange(len(CATEGORIES))
-    companion = np.stack([rng.permutation(categories) for _ in range(2)], axis=1)
+    companion = np.stack([_successors(rng.permutation(len(CATEGORIES))) for _ in range(2)], axis=1)
     tiers = np.arange(len(TIERS))
     return Law(
         content=content,
@@ -159,6 +158,13 @@ def _draw_law(config: WorldConfig, content: Content, rng: np.random.Generator) -
         tier_factor=config.tier_decay ** np.abs(tiers[:, None] - content.tier),
         noise_share=config.noise_share,
     )
+
+
+def _successors(cycle: Int[ndarray, " categories"]) -> Int[ndarray, " categories"]:
+    """What comes after each category on a cycle through all of them."""
+    following = np.empty_like(cycle)
+    following[cycle] = np.roll(cycle, -1)
+    return following
 
 
 def _simulate(law: Law, lengths: Int[ndarray, " users"], rng: np.random.Generator) -> Int[ndarray, "users steps"]:

@@ -1,6 +1,6 @@
 """The evaluation stage: every method through one protocol, both with and without the history filter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ class Oracle:
         place = {item_id: index for index, item_id in enumerate(world.item_ids.tolist())}
         self._world_index = np.array([place[item_id] for item_id in catalogue.item_ids.tolist()])
 
-    def scores(self, histories: list[Int[ndarray, " _"]]) -> Float32[ndarray, "cases items"]:
+    def scores(self, histories: Sequence[Int[ndarray, " _"]]) -> Float32[ndarray, "cases items"]:
         """P(next item | history) in the order of the catalogue's rows."""
         distribution = self.world.next_distribution([self._world_index[history] for history in histories])
         return distribution[:, self._world_index].astype(np.float32)

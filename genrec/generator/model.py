@@ -63,6 +63,10 @@ class Generator(PreTrainedModel):
         """The tokens of every item; `set_codes` must be called once before training."""
         return self.embedding.vocabulary
 
+    @property
+    def _decoder_layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
     def forward(
         self,
         history: Int[Tensor, "batch items"],
@@ -78,7 +82,7 @@ class Generator(PreTrainedModel):
         inputs = self._decoder_inputs(encoded.summary, self.vocabulary.codes_of(targets)[..., :-1])
         visible = encoded.visible.repeat_interleave(self.id_length, dim=1)[:, None]
         states = inputs
-        for layer in self.layers:
+        for layer in self._decoder_layers:
             states, _ = layer(states, layer.cross_attention.project(encoded.states), visible=visible)
         has_target = targets >= 0
         states = self.dropout(self.norm(states[has_target]))
@@ -100,7 +104,7 @@ class Generator(PreTrainedModel):
 
     def prepare_search(self, encoded: Encoded) -> ReadHistory:
         """Cross-attention keys and values of an encoded history."""
-        cross = tuple(layer.cross_attention.project(encoded.states) for layer in self.layers)
+        cross = tuple(layer.cross_attention.project(encoded.states) for layer in self._decoder_layers)
         return ReadHistory(encoded.summary, cross, encoded.visible[:, None])
 
     def next_code_logits(
@@ -125,7 +129,7 @@ class Generator(PreTrainedModel):
             states = (self.embedding.code_vectors(tokens) + self.start.weight[level]).unsqueeze(2)
             past = [_gather_beams(cache, parents) for cache in written]
         caches = []
-        for layer, cross, cache in zip(self.layers, read.cross, past, strict=True):
+        for layer, cross, cache in zip(self._decoder_layers, read.cross, past, strict=True):
             states, cache = layer(states, cross, visible=read.visible, past=cache)
             caches.append(cache)
         return self.heads[level](self.norm(states[:, :, 0])), tuple(caches)

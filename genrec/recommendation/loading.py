@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError
+from torch import nn
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import read_json
@@ -30,7 +31,7 @@ def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu") -> Re
         run.require(stage, "recommending")
     catalogue = read_catalogue(run.path)
     semantic_ids = load_semantic_ids(run)
-    generator = load_generator(run.generator).to(torch.device(device))
+    generator = load_generator(run.generator, device=device)
     prefix_trie = load_prefix_trie(run)
     check_same_ids(run, semantic_ids, np.asarray(catalogue.item_ids), generator, prefix_trie)
     return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run))
@@ -61,10 +62,12 @@ def load_prefix_trie(run: RunFolder) -> PrefixTrie:
         raise ArtifactError(f"{error}; make it with `genrec index {run.path}`") from error
 
 
-def load_generator(folder: Path) -> Generator:
+def load_generator(folder: Path, *, device: str = "cpu") -> Generator:
     """A saved generator; `ArtifactError` if it is missing or damaged."""
     try:
-        return Generator.from_pretrained(folder)
+        generator = Generator.from_pretrained(folder)
+        nn.Module.to(generator, device)  # in place; transformers hides its own `to` from type checkers
+        return generator
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise ArtifactError(f"{folder} does not hold a whole generator ({reason}); train it again") from error

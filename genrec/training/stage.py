@@ -86,7 +86,7 @@ def train_generator(
         )
         state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan))
     if accelerator.is_main_process:
-        generator = _save(run, generator)
+        atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
         weight, curve = _blend_weight(generator, inputs, plan)
         atomic_json(run.generator / RANKING_FILE, {"blend_weight": weight, "validation_ndcg@10": curve})
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
@@ -163,9 +163,3 @@ def _blend_weight(generator: Generator, inputs: TrainingInputs, plan: TrainingPl
         exclude_history=False,
         beam_size=plan.recommendation.beam_size,
     )
-
-
-def _save(run: RunFolder, generator: Generator) -> Generator:
-    """Save, and hand back what a user would load."""
-    atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
-    return Generator.from_pretrained(run.generator).to(generator.device)

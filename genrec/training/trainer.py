@@ -164,7 +164,7 @@ class Trainer:
                 self.accelerator.backward(losses.total * scale)
             seen.append(losses)
         norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.optimizer.max_grad_norm)
-        if not torch.isfinite(norm):
+        if norm is not None and not torch.isfinite(norm):
             raise TrainingError(
                 f"the gradient is not finite at step {step}; the last checkpoint is untouched. "
                 "Lower training.optimizer.learning_rate, or set training.mixed_precision to no"

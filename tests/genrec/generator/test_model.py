@@ -27,10 +27,7 @@ def test_writing_code_by_code_with_the_cache_gives_the_logits_of_training(encode
     generator = small_generator(encoder)
     history = torch.tensor([[3, 9, 12], [5, -1, -1]])
     target = torch.tensor([20, 31])
-    if encoder == "causal_items":
-        targets = torch.tensor([[-1, -1, 20], [31, -1, -1]])
-    else:
-        targets = target[:, None]
+    targets = torch.tensor([[-1, -1, 20], [31, -1, -1]]) if encoder == "causal_items" else target[:, None]
     trained = generator(history, targets).code_logits
     for level, logits in enumerate(written_code_by_code(generator, history, target, torch.from_numpy(codes))):
         torch.testing.assert_close(trained[level], logits, atol=1e-5, rtol=1e-4)
@@ -65,9 +62,7 @@ def test_a_beam_takes_the_cache_of_its_parent(small_generator):
     _, written = generator.next_code_logits(read, None)
     root = torch.zeros(1, 2, dtype=torch.int64)
     _, written = generator.next_code_logits(read, written, codes=torch.tensor([[6, 2]]), parents=root)
-    crossed, _ = generator.next_code_logits(
-        read, written, codes=torch.tensor([[1, 1]]), parents=torch.tensor([[1, 0]])
-    )
+    crossed, _ = generator.next_code_logits(read, written, codes=torch.tensor([[1, 1]]), parents=torch.tensor([[1, 0]]))
     for beam, first_code in ((0, 2), (1, 6)):
         _, own = generator.next_code_logits(read, None)
         _, own = generator.next_code_logits(read, own, codes=torch.tensor([[first_code]]), parents=root[:, :1])

@@ -17,7 +17,8 @@ def stepped(seed):
 
 
 def states_equal(first, second):
-    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_what_was_saved_comes_back(tmp_path):
