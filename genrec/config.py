@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from genrec.data.embeddings import EmbeddingConfig
 from genrec.data.sources import DataConfig
@@ -16,9 +16,9 @@ from genrec.fingerprints import plain
 from genrec.generator.config import GeneratorOptions
 from genrec.recommendation.recommender import RecommendationConfig
 from genrec.strict_loading import build, load_dataclass, type_adapter
+from genrec.tokenization import TokenizerConfig
 from genrec.training.trainer import TrainingConfig
 from genrec.yaml_document import apply_override, dump_yaml, parse_document
-from tokenizer import ResidualKMeansConfig, RQVAEConfig
 
 __all__ = [
     "ExperimentConfig",
@@ -31,27 +31,6 @@ __all__ = [
     "schema",
     "to_yaml",
 ]
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """Which semantic IDs the items get: learned from their embeddings, or read from a file."""
-
-    kind: Literal["rqvae", "residual_kmeans"] = "rqvae"
-    num_levels: int = 3
-    codebook_size: int = 256
-    codes: str | None = None
-    """A file of ready-made codes (JSON item_id -> list of codes, or .npz); nothing is fitted then."""
-    collisions: Literal["extra_code", "keep"] = "extra_code"
-    """Items with equal codes: one more level tells them apart, or they stay together."""
-    rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
-    residual_kmeans: ResidualKMeansConfig = field(default_factory=ResidualKMeansConfig)
-
-    def __post_init__(self) -> None:
-        if self.num_levels < 1:
-            raise ValueError(f"num_levels must be at least 1, got {self.num_levels}")
-        if self.codebook_size < 2:
-            raise ValueError(f"codebook_size must be at least 2, got {self.codebook_size}")
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,14 @@ from genrec.data.prepared import Prepared, read_prepared, write_prepared
 from genrec.data.sources.files import data_files, data_folder
 from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
-from genrec.errors import DataError, InputError
+from genrec.errors import InputError
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
 from genrec.fingerprints import file_fingerprint, fingerprint
 from genrec.progress import Progress, Silence
 from genrec.recommendation.loading import load_prefix_trie, load_semantic_ids
 from genrec.recommendation.recommender import Recommender, best_device
+from genrec.tokenization import fit_semantic_ids, read_semantic_ids
 from genrec.training.stage import TrainingInputs, TrainingPlan, make_accelerator, train_generator
-from tokenizer import RQVAE, ResidualKMeans, SemanticIDs
-from tokenizer.diagnostics import Health, health
 from trie import PrefixTrie
 
 
@@ -115,7 +114,7 @@ def run_pipeline(
         if accelerator.is_main_process:
             atomic_write(folder.config, to_yaml(loaded).encode())
         accelerator.wait_for_everyone()
-        for name in _needed(until):
+        for name in _needed(until, loaded):
             _bring(name, loaded, folder, accelerator, progress)
     metrics = read_json(folder.metrics) if until == "evaluate" and accelerator.is_main_process else None
     return RunResult(folder.path, metrics)
@@ -187,44 +186,17 @@ def _embed(run: Run) -> None:
 def _tokenize(run: Run) -> None:
     options, item_ids = run.config.tokenizer, _prepared(run).catalogue.item_ids
     if options.codes is not None:
-        try:
-            semantic_ids = SemanticIDs.read(
-                run.data_dir / options.codes, item_ids=item_ids, collisions=options.collisions
-            )
-        except ValueError as error:
-            raise DataError(f"tokenizer.codes: {error}") from error
-        checked = health(semantic_ids.codes, semantic_ids.level_sizes, ids=semantic_ids)
+        tokenized = read_semantic_ids(run.data_dir / options.codes, item_ids, options)
     else:
-        semantic_ids, checked = _fit_tokenizer(run, np.load(run.folder.embeddings, allow_pickle=False), item_ids)
+        embeddings = np.load(run.folder.embeddings, allow_pickle=False)
+        with run.progress.bar("tokenize") as bar:
+            tokenized = fit_semantic_ids(embeddings, item_ids, options, seed=run.config.seed, progress=bar)
     if run.is_main:
-        semantic_ids.save(run.folder.semantic_ids)
-        atomic_json(run.folder.path / "semantic_ids.json", checked.as_dict())
-        run.progress.say(f"  {checked.line()}")
-
-
-def _fit_tokenizer(run: Run, embeddings: np.ndarray, item_ids: np.ndarray) -> tuple[SemanticIDs, Health]:
-    options = run.config.tokenizer
-    shared: dict[str, Any] = {
-        "num_levels": options.num_levels, "codebook_size": options.codebook_size, "seed": run.config.seed,
-    }  # fmt: skip
-    with run.progress.bar("tokenize") as bar:
-        try:
-            if options.kind == "rqvae":
-                fitted = RQVAE.fit(embeddings, config=options.rqvae, progress=bar, **shared)
-            else:
-                fitted = ResidualKMeans.fit(embeddings, config=options.residual_kmeans, progress=bar, **shared)
-        except ValueError as error:
-            raise DataError(f"the tokenizer cannot be fitted: {error}") from error
-    codes = fitted.encode(embeddings)
-    semantic_ids = SemanticIDs.from_codes(
-        codes, level_sizes=fitted.level_sizes, item_ids=item_ids, collisions=options.collisions
-    )
-    if run.is_main:
-        fitted.save_pretrained(run.folder.tokenizer)
-    checked = health(
-        codes, fitted.level_sizes, ids=semantic_ids, embeddings=embeddings, reconstruction=fitted.decode(codes)
-    )
-    return semantic_ids, checked
+        if tokenized.fitted is not None:
+            tokenized.fitted.save_pretrained(run.folder.tokenizer)
+        tokenized.semantic_ids.save(run.folder.semantic_ids)
+        atomic_json(run.folder.path / "semantic_ids.json", tokenized.health.as_dict())
+        run.progress.say(f"  {tokenized.health.line()}")
 
 
 def _index(run: Run) -> None:
@@ -308,9 +280,9 @@ STAGES: Mapping[str, Stage] = {
 """In order; what stands earlier is brought first."""
 
 
-def _needed(until: str) -> list[str]:
+def _needed(until: str, config: ExperimentConfig) -> list[str]:
     names = list(STAGES)
-    return names[: names.index(until) + 1]
+    return [name for name in names[: names.index(until)] if _used(name, config)] + [until]
 
 
 def _used(stage: str, config: ExperimentConfig) -> bool:

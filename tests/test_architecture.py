@@ -19,6 +19,7 @@ HEIGHTS = {
     "progress": 1,
     "artifacts": 2,
     "data": 3,
+    "tokenization": 3,
     "generator": 4,
     "recommendation": 5,
     "evaluation": 6,

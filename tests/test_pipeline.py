@@ -198,3 +198,27 @@ def csv_data(path):
 def test_a_run_folder_in_use_is_not_touched(finished):
     with RunFolder(finished.path).lock(), pytest.raises(ArtifactError, match="in use"):
         run_pipeline("demo", overrides=SMALL, out=finished.path)
+
+
+def test_two_processes_train_one_generator(tmp_path):
+    out = tmp_path / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    done = subprocess.run(
+        [*torchrun, "-m", "genrec", "train", "demo", *SMALL, "training.epochs=1", "--out", str(out)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [entry["stage"] for entry in log if entry["event"] == "stage"] == [
+        "prepare",
+        "embed",
+        "tokenize",
+        "index",
+        "train",
+    ]
+    assert len(Recommender.from_pretrained(out).recommend([["I00001"]], k=5)[0]) == 5

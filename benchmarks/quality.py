@@ -1,0 +1,116 @@
+"""Recommendation quality of a config over several seeds, and a check of every list.
+
+    GENREC_DATA=... python -m benchmarks.quality configs/office.yaml --seeds 0,1,2 --json benchmarks/results/office.json
+
+Runs that are finished are read, not repeated: their folders are OUT/<config>-<seed>.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genrec import Recommender, run_pipeline
+from genrec.data.prepared import read_prepared
+from genrec.data.splits import test_cases
+from genrec.progress import for_terminal
+
+PROTOCOLS = ("validation", "test", "test_history_filtered", "test_codes", "test_codes_history_filtered")
+FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
+
+
+def main() -> None:
+    """Run the seeds, print mean and spread, write the JSON."""
+    parser = argparse.ArgumentParser(description="Recommendation quality of a config over several seeds.")
+    parser.add_argument("config")
+    parser.add_argument("overrides", nargs="*", help="section.key=value")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    runs = {}
+    for seed in seeds:
+        folder = options.out / f"{Path(options.config).stem}-{seed}"
+        overrides = [*options.overrides, f"seed={seed}"]
+        result = run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
+        assert result.metrics is not None
+        runs[seed] = {**result.metrics, "lists": check_lists(folder)}
+    summary = summarise(list(runs.values()))
+    print_table(summary, next(iter(runs.values()))["baselines"])
+    if options.json:
+        report = {"command": " ".join(["python -m benchmarks.quality", *sys.argv[1:]]), **machine(), "seeds": seeds}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({**report, "mean_and_spread": summary, "runs": runs}, indent=2) + "\n")
+
+
+def check_lists(folder: Path) -> dict[str, int]:
+    """Over the lists of all test users, with the history filter on: how many break a promise."""
+    recommender, prepared = Recommender.from_pretrained(folder), read_prepared(folder)
+    interactions, cases = prepared.interactions, test_cases(prepared.interactions, prepared.splits)
+    histories = [
+        prepared.catalogue.item_ids[interactions.items[interactions.offsets[user] : end]].tolist()
+        for user, end in zip(cases.users, cases.ends, strict=True)
+    ]
+    counts = {"lists": 0, "unknown_items": 0, "repeated_items": 0, "items_of_the_history": 0, "short_lists": 0}
+    for history, found in zip(histories, recommender.recommend(histories, k=10, exclude_history=True), strict=True):
+        ids = [entry.item_id for entry in found]
+        counts["lists"] += 1
+        counts["unknown_items"] += sum(item not in prepared.catalogue.row_of for item in ids)
+        counts["repeated_items"] += len(ids) - len(set(ids))
+        counts["items_of_the_history"] += len(set(ids) & set(history))
+        counts["short_lists"] += len(ids) < 10
+    return counts
+
+
+def summarise(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and standard deviation over the seeds."""
+    return {
+        protocol: {
+            figure: {
+                "mean": statistics.fmean(run[protocol][figure] for run in runs),
+                "spread": statistics.stdev(run[protocol][figure] for run in runs) if len(runs) > 1 else 0.0,
+            }
+            for figure in FIGURES
+        }
+        for protocol in PROTOCOLS
+    }
+
+
+def print_table(summary: dict[str, dict[str, dict[str, float]]], baselines: dict[str, Any]) -> None:
+    """One line a protocol, then the baselines."""
+    print(f"{'':<32}" + "".join(f"{figure:>16}" for figure in FIGURES))
+    for protocol, figures in summary.items():
+        cells = (f"{figures[name]['mean']:.4f} ± {figures[name]['spread']:.4f}" for name in FIGURES)
+        print(f"{protocol:<32}" + "".join(f"{cell:>16}" for cell in cells))
+    for name, parts in baselines.items():
+        for protocol, figures in parts.items():
+            cells = (f"{figures[figure]:.4f}" if figure in figures else "" for figure in FIGURES)
+            print(f"{name + ' ' + protocol:<32}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "commit": commit,
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from genrec.data.batches import sequence_windows
+from genrec.data.interactions import Interactions
+from genrec.data.splits import leave_one_out
+from genrec.errors import TrainingError
+from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.optimizer import OptimizerConfig
+from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
+
+CONFIG = TrainingConfig(epochs=3, batch_size=8, validate_every_epochs=1, optimizer=OptimizerConfig(warmup_steps=2))
+EVERY_STEP = replace(CONFIG, checkpoint_every_steps=1)
+
+
+class Notes:
+    """A watcher that remembers, and may stop the training at a step as a kill would."""
+
+    def __init__(self, stop_at=None):
+        self.steps, self.events, self.stop_at = [], [], stop_at
+
+    def on_step(self, state, figures, *, num_steps):
+        self.steps.append((state.step, figures))
+        if state.step == self.stop_at:
+            raise KeyboardInterrupt
+
+    def on_event(self, event):
+        self.events.append(event)
+
+
+@pytest.fixture
+def data():
+    random = np.random.default_rng(0)
+    offsets = np.arange(0, 33 * 7, 7, dtype=np.int64)
+    users, ids = np.array([f"u{i}" for i in range(32)]), np.array([f"i{i}" for i in range(40)])
+    interactions = Interactions(users, ids, offsets, random.integers(0, 40, size=int(offsets[-1])).astype(np.int32))
+    return TrainingData(interactions.items, sequence_windows(interactions, leave_one_out(interactions), max_items=8))
+
+
+def trained(generator, data, folder, *, config=CONFIG, validate=None, notes=None):
+    scores = iter(range(100))
+    trainer = Trainer(
+        config,
+        accelerator=Accelerator(cpu=True),
+        checkpoints=CheckpointFolder(folder, fingerprint="a"),
+        watcher=notes or Notes(),
+        seed=0,
+    )
+    return trainer.train(generator, data, validate=validate or (lambda _: {"ndcg@10": next(scores) / 100}))
+
+
+def weights(generator):
+    return torch.cat([parameter.detach().flatten() for parameter in generator.parameters()])
+
+
+def test_the_loss_falls(small_generator, data, tmp_path):
+    notes = Notes()
+    trained(small_generator(dropout=0.0), data, tmp_path, config=replace(CONFIG, epochs=15), notes=notes)
+    losses = [figures["loss"] for _, figures in notes.steps]
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+    assert [step for step, _ in notes.steps] == list(range(1, 61))
+
+
+def test_a_batch_in_parts_gives_the_update_of_the_whole(small_generator, data, tmp_path):
+    whole, parts = small_generator(dropout=0.0), small_generator(dropout=0.0)
+    trained(whole, data, tmp_path / "whole")
+    trained(parts, data, tmp_path / "parts", config=replace(CONFIG, gradient_accumulation=3))
+    torch.testing.assert_close(weights(whole), weights(parts), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7])
+def test_a_training_that_goes_on_ends_where_an_uninterrupted_one_does(small_generator, data, tmp_path, stop_at):
+    straight = small_generator(dropout=0.3)
+    trained(straight, data, tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        trained(small_generator(dropout=0.3), data, tmp_path / "broken", config=EVERY_STEP, notes=Notes(stop_at))
+    resumed, notes = small_generator(dropout=0.3), Notes()
+    # the figures of the validations that the first part saw
+    seen = iter(range((stop_at - 1) // 4, 100))
+    trained(resumed, data, tmp_path / "broken", notes=notes, validate=lambda _: {"ndcg@10": next(seen) / 100})
+    steps = [event["step"] for event in notes.events if event["event"] == "resumed"]
+    assert steps == ([stop_at - 1] if stop_at > 1 else [])
+    assert torch.equal(weights(straight), weights(resumed))
+
+
+def test_it_stops_when_patience_ends_and_keeps_the_best_weights(small_generator, data, tmp_path):
+    scores, kept = iter([0.1, 0.5, 0.2, 0.3, 0.4]), []
+
+    def validate(generator):
+        kept.append(weights(generator))
+        return {"ndcg@10": next(scores)}
+
+    generator = small_generator()
+    state = trained(generator, data, tmp_path, config=replace(CONFIG, epochs=9, patience=2), validate=validate)
+    assert len(kept) == 4
+    assert (state.best_ndcg, state.best_step) == (0.5, 8)
+    assert torch.equal(weights(generator), kept[1])
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_update(small_generator, data, tmp_path):
+    generator = small_generator()
+    with torch.no_grad():
+        generator.heads[0].weight[0, 0] = torch.nan
+    before = weights(generator)
+    with pytest.raises(TrainingError, match="step 0"):
+        trained(generator, data, tmp_path)
+    assert torch.equal(before.nan_to_num(), weights(generator).nan_to_num())
+    assert not list(tmp_path.glob("last-*"))
+
+
+@pytest.mark.parametrize("key", ["epochs", "batch_size", "patience", "gradient_accumulation"])
+def test_options_out_of_range_are_refused(key):
+    with pytest.raises(ValueError, match=key):
+        TrainingConfig(**{key: 0})
