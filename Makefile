@@ -21,7 +21,7 @@ demo: setup
 	@$(BIN)/genrec demo
 
 test: setup
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -116,6 +116,7 @@ def run_pipeline(
         accelerator.wait_for_everyone()
         for name in _needed(until, loaded):
             _bring(name, loaded, folder, accelerator, progress)
+        accelerator.end_training()
     metrics = read_json(folder.metrics) if until == "evaluate" and accelerator.is_main_process else None
     return RunResult(folder.path, metrics)
 

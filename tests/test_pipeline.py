@@ -202,7 +202,7 @@ def test_a_run_folder_in_use_is_not_touched(finished):
 
 def test_two_processes_train_one_generator(tmp_path):
     out = tmp_path / "run"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*torchrun, "-m", "genrec", "train", "demo", *SMALL, "training.epochs=1", "--out", str(out)],
         cwd=tmp_path,

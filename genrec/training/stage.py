@@ -56,9 +56,10 @@ class TrainingPlan(NamedTuple):
 def make_accelerator(training: TrainingConfig, folder: Path) -> Accelerator:
     """Accelerate as the launch command and the config say; without a launcher: one process."""
     return Accelerator(
+        cpu=not torch.accelerator.is_available(),  # otherwise accelerate takes torchrun's CPU processes for one each
         mixed_precision=training.mixed_precision,
         log_with=training.tracker,
-        project_dir=str(folder),
+        project_dir=str(folder / "tracking"),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
     )
 
@@ -91,7 +92,6 @@ def train_generator(
         atomic_json(run.generator / RANKING_FILE, {"blend_weight": weight, "validation_ndcg@10": curve})
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
         checkpoints.clear()
-    accelerator.end_training()
     return state.seconds
 
 

@@ -111,6 +111,7 @@ class Trainer:
             self._save(generator, optimizer, replace(state, seconds=clock.seconds()))
         self.accelerator.wait_for_everyone()
         self.checkpoints.load_best(generator, state.best_step)
+        self.accelerator.wait_for_everyone()  # the caller may remove the checkpoints now
         return replace(state, seconds=clock.seconds())
 
     def _resume(self, generator: Generator, optimizer: Optimizer) -> TrainingState:
