@@ -40,9 +40,9 @@ def main() -> None:
     for seed in seeds:
         folder = options.out / f"{Path(options.config).stem}-{seed}"
         overrides = [*options.overrides, f"seed={seed}"]
-        result = run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
-        assert result.metrics is not None
-        runs[seed] = {**result.metrics, "lists": check_lists(folder)}
+        if not (folder / "metrics.json").exists():
+            run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
+        runs[seed] = {**json.loads((folder / "metrics.json").read_text()), "lists": check_lists(folder)}
     summary = summarise(list(runs.values()))
     print_table(summary, next(iter(runs.values()))["baselines"])
     if options.json:

@@ -35,7 +35,7 @@ from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
 from genrec.errors import InputError
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
-from genrec.fingerprints import file_fingerprint, fingerprint
+from genrec.fingerprints import file_fingerprint, fingerprint, plain
 from genrec.progress import Progress, Silence
 from genrec.recommendation.loading import load_prefix_trie, load_semantic_ids
 from genrec.recommendation.recommender import Recommender, best_device
@@ -245,7 +245,10 @@ def _prepared(run: Run) -> Prepared:
 def _data_files(config: ExperimentConfig, data_dir: Path) -> Any:
     files = [name for name in (config.data.interactions, config.data.items) if name is not None]
     parts = [part for name in files for part in data_files(data_dir / name)]
-    return config.data, config.seed, [file_fingerprint(part) for part in parts]
+    choices = plain(config.data)
+    if config.data.format != "world":
+        del choices["world"]
+    return choices, config.seed, [file_fingerprint(part) for part in parts]
 
 
 def _vector_files(config: ExperimentConfig, data_dir: Path) -> Any:
