@@ -1,6 +1,7 @@
 """Vectors of one's own for the items: .npy, .npz or Parquet."""
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import duckdb
@@ -28,7 +29,8 @@ def read_vectors(path: Path, item_ids: ndarray) -> Float32[ndarray, "items embed
     try:
         vectors = _READERS[path.suffix](path, item_ids) if path.suffix in _READERS else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, duckdb.Error) as error:
-        raise DataError(f"{path} cannot be read as vectors ({error}); {_FORMS}") from error
+        reason = str(error).partition("\n")[0]  # DuckDB repeats its query below
+        raise DataError(f"{path} cannot be read as vectors ({reason}); {_FORMS}") from error
     if vectors is None:
         raise DataError(f"{path} is of an unknown kind; {_FORMS}")
     if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
@@ -78,6 +80,9 @@ def _in_order(path: Path, found: list[str], vectors: ndarray, item_ids: ndarray)
     if len(found) != len(vectors):
         raise DataError(f"{path} has {len(found)} item ids, but {len(vectors)} vectors")
     place = {str(item_id): row for row, item_id in enumerate(found)}
+    if len(place) < len(found):
+        twice = next(item_id for item_id, count in Counter(map(str, found)).items() if count > 1)
+        raise DataError(f"{path} has several vectors for item {twice}; keep one an item")
     missing = [item_id for item_id in item_ids.tolist() if item_id not in place]
     if missing:
         raise DataError(f"{path} has no vector for {len(missing)} items (first: {missing[0]}); add them")

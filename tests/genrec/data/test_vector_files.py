@@ -95,3 +95,10 @@ def test_an_array_of_objects_is_refused_and_never_unpickled(tmp_path):
 def test_a_table_that_is_not_two_dimensional_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"float64 \(3,\); expected floats of shape \(items, embedding_dim\)"):
         read_vectors(written_npy(tmp_path / "v.npy", VECTORS[:, 0]), IDS)
+
+
+def test_two_vectors_for_one_item_are_refused(tmp_path):
+    path = tmp_path / "twice.npz"
+    np.savez(path, item_ids=np.array(["a", "b", "a"]), vectors=np.ones((3, 2), dtype=np.float32))
+    with pytest.raises(DataError, match="several vectors for item a"):
+        read_vectors(path, np.array(["a", "b"]))
