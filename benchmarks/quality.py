@@ -2,7 +2,7 @@
 
     GENREC_DATA=... python -m benchmarks.quality configs/office.yaml --seeds 0,1,2 --json benchmarks/results/office.json
 
-Runs that are finished are read, not repeated: their folders are OUT/<config>-<seed>.
+Runs are kept in OUT/<config>-<seed>; what is done there and unchanged is not repeated.
 """
 
 import argparse
@@ -40,9 +40,9 @@ def main() -> None:
     for seed in seeds:
         folder = options.out / f"{Path(options.config).stem}-{seed}"
         overrides = [*options.overrides, f"seed={seed}"]
-        if not (folder / "metrics.json").exists():
-            run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
-        runs[seed] = {**json.loads((folder / "metrics.json").read_text()), "lists": check_lists(folder)}
+        result = run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
+        assert result.metrics is not None
+        runs[seed] = {**result.metrics, "lists": check_lists(folder)}
     summary = summarise(list(runs.values()))
     print_table(summary, next(iter(runs.values()))["baselines"])
     if options.json:

@@ -126,7 +126,10 @@ class RunFolder:
                     f"{self.path} is not empty and not a run folder (it holds {strange[0]!r} and no config.yaml); "
                     "choose a new folder with --out"
                 )
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(f"{self.path} cannot be made ({error}); choose another folder with --out") from error
 
     def manifest(self, stage: str) -> Manifest | None:
         """What the stage recorded; None if it has not finished. `ArtifactError` if the manifest is damaged."""
@@ -174,6 +177,11 @@ class RunFolder:
         manifest = Manifest(stage, fingerprint, seconds + earlier_seconds, sizes)
         atomic_json(self._manifest_path(stage), dataclasses.asdict(manifest))
         return manifest
+
+    def restore(self, manifest: Manifest) -> None:
+        """Put back a manifest that was forgotten, if the files are still those that it lists."""
+        if not self._damage(manifest):
+            atomic_json(self._manifest_path(manifest.stage), dataclasses.asdict(manifest))
 
     def forget(self, stage: str) -> None:
         """Count the stage as not done; its files stay. Call it before they are overwritten."""

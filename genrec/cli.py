@@ -87,7 +87,7 @@ def run(config: ConfigArgument, overrides: Overrides = None, out: Out = None, as
 def _stage_command(stage: str, text: str) -> Callable[..., None]:
     def command(source: RunOrConfig, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
         result = _run(source, overrides, out=out, until=stage)
-        if as_json:
+        if as_json and _is_main_process():
             _print_json({"run": str(result.path), "stage": stage, **(result.metrics or {})})
 
     command.__doc__ = text
@@ -196,17 +196,16 @@ def config_schema() -> None:
 
 def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: str) -> Any:
     """Bring a run to a stage; `source` is a config, or a run folder that holds one."""
+    from genrec.artifacts import RunFolder, is_run_folder
+    from genrec.config import builtin_names
     from genrec.pipeline import run_pipeline
     from genrec.progress import Silence, for_terminal
 
     path = Path(source)
-    if path.is_dir():
-        from genrec.artifacts import RunFolder
-
+    if is_run_folder(path) or (path.is_dir() and source not in builtin_names()):
         run_folder = RunFolder.open(path)
         out, source = out or run_folder.path, str(run_folder.config)
-    main_process = int(os.environ.get("RANK", "0")) == 0
-    progress = for_terminal() if main_process else Silence()
+    progress = for_terminal() if _is_main_process() else Silence()
     return run_pipeline(source, out=out, overrides=overrides or (), until=until, progress=progress)
 
 
@@ -217,6 +216,11 @@ def _set_environment() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _is_main_process() -> bool:
+    """Whether this is the process that speaks, of those that torchrun or accelerate started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _print_json(value: Any) -> None:

@@ -26,11 +26,12 @@ HEIGHTS = {
     "baselines": 6,
     "training": 7,
     "config": 8,
-    "pipeline": 9,
-    "tables": 10,
-    "cli": 11,
-    "__main__": 12,
-    "__init__": 12,
+    "stages": 9,
+    "pipeline": 10,
+    "tables": 11,
+    "cli": 12,
+    "__main__": 13,
+    "__init__": 13,
 }
 
 
@@ -67,7 +68,10 @@ def test_imports_inside_genrec_point_down(file):
 
 def test_owners_of_configs_do_not_know_the_experiment():
     for file in FILES:
-        if file.name not in {"pipeline.py", "cli.py", "config.py"} and file != ROOT / "genrec" / "__init__.py":
+        if (
+            file.name not in {"pipeline.py", "stages.py", "cli.py", "config.py"}
+            and file != ROOT / "genrec" / "__init__.py"
+        ):
             assert "genrec.config" not in set(imported_modules(file)), f"{file} imports genrec.config"
 
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -190,7 +191,7 @@ def test_a_trained_run_recommends_from_the_shell(trained, capsys):
 def test_bulk_histories_come_back_line_by_line(trained, capsys):
     lines = [{"user_id": "a", "item_ids": ["i1"]}, {"user_id": "b", "item_ids": ["nope"]}]
     (trained / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for out in ("out.jsonl", "out.parquet"):
+    for out in ("out.jsonl", "out.parquet", "out.jsonl.gz"):
         with pytest.raises(SystemExit) as ended:
             call("recommend", "run", "--histories", "in.jsonl", "--out", out)
         assert ended.value.code == 0
@@ -198,4 +199,59 @@ def test_bulk_histories_come_back_line_by_line(trained, capsys):
     answers = [json.loads(line) for line in (trained / "out.jsonl").read_text().splitlines()]
     assert [answer["user_id"] for answer in answers] == ["a", "b"]
     assert len(answers[0]["item_ids"]) == 10 and answers[1]["item_ids"] == [] and "error" in answers[1]
-    assert sorted(path.name for path in trained.glob("out*")) == ["out.jsonl", "out.parquet"]
+    assert sorted(path.name for path in trained.glob("out*")) == ["out.jsonl", "out.jsonl.gz", "out.parquet"]
+    assert gzip.decompress((trained / "out.jsonl.gz").read_bytes()) == (trained / "out.jsonl").read_bytes()
+    columns = duckdb.sql(f"SELECT user_id, len(item_ids), error IS NULL FROM '{trained / 'out.parquet'}'").fetchall()
+    assert columns == [("a", 10, True), ("b", 0, False)]
+
+
+def test_ids_that_look_like_dates_or_uuids_stay_text(trained, capsys):
+    lines = [
+        {"user_id": "2011-12-01", "item_ids": ["i1", "2011-12-01T10:00:00"]},
+        {"user_id": "7f8d3c2e-0b1a-4c5d-9e6f-123456789abc", "item_ids": ["i2"]},
+    ]
+    (trained / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(SystemExit) as ended:
+        call("recommend", "run", "--histories", "in.jsonl", "--out", "out.jsonl")
+    assert ended.value.code == 0
+    answers = [json.loads(line) for line in (trained / "out.jsonl").read_text().splitlines()]
+    assert [answer["user_id"] for answer in answers] == [line["user_id"] for line in lines]
+    assert answers[0]["ignored"] == ["2011-12-01T10:00:00"]
+
+
+def test_histories_that_are_not_json(trained, capsys):
+    (trained / "in.jsonl").write_text('{"item_ids": ["i1"]}\n{"item_ids": 3}\n')
+    message = refused(capsys, "recommend", "run", "--histories", "in.jsonl", "--out", "out.jsonl")
+    assert "in.jsonl, line 2" in message
+    assert not (trained / "out.jsonl").exists()
+
+
+def test_bad_input_leaves_an_earlier_run_as_it_was(trained, capsys):
+    before = {
+        path: path.read_bytes() for path in (trained / "run").rglob("*") if path.is_file() and path.name != ".lock"
+    }
+    refused(capsys, "evaluate", "run", "data.interactions=gone.jsonl")
+    write_sequences(trained, [[*ITEMS[:3], "i99"]])
+    refused(capsys, "evaluate", "run")
+    after = {
+        path: path.read_bytes() for path in (trained / "run").rglob("*") if path.is_file() and path.name != ".lock"
+    }
+    assert after == before
+
+
+def test_data_without_anything_to_validate_by_stops_before_the_training(shop, capsys):
+    write_sequences(shop, [[ITEMS[user % 12], ITEMS[(user + 1) % 12]] for user in range(30)])
+    message = run_shop(capsys)
+    assert "three interactions" in message
+    assert not (shop / "run" / "embeddings.npy").exists()
+
+
+def test_cuts_in_the_wrong_order(shop, capsys):
+    cuts = ("data.split=global_time", "data.validation_from_unix_s=20", "data.test_from_unix_s=10")
+    assert "data.test_from_unix_s" in run_shop(capsys, *cuts)
+
+
+def test_a_folder_of_the_name_of_a_config_does_not_hide_the_config(shop, capsys):
+    (shop / "demo").mkdir()
+    message = refused(capsys, "prepare", "demo", "data.world.num_user=3")
+    assert "num_users" in message

@@ -51,7 +51,7 @@ def kill_when_a_checkpoint_is_there(*arguments, cwd):
     """kill -9 in the middle of the training: after its fifth step, before its last."""
     process = subprocess.Popen(command(*arguments), cwd=cwd, env=environment(), stderr=subprocess.DEVNULL)
     try:
-        while not any(int(path.name[5:]) >= 5 for path in cwd.glob("*/checkpoints/last-*")):
+        while not any(int(path.name.split("-")[1]) >= 5 for path in cwd.glob("*/checkpoints/last-*")):
             assert process.poll() is None, "the run ended before it could be killed"
             time.sleep(0.002)
     finally:
@@ -193,6 +193,12 @@ def csv_data(path):
     from genrec.data.sources import DataConfig
 
     return DataConfig(format="table", interactions=str(path))
+
+
+def test_two_runs_of_one_program_may_differ_in_precision(tmp_path):
+    for precision in ("fp32", "bf16", "fp32"):
+        overrides = [*SMALL, "training.epochs=1", "data.world.num_users=60", f"training.mixed_precision={precision}"]
+        assert run_pipeline("demo", overrides=overrides, out=tmp_path / precision).metrics
 
 
 def test_a_run_folder_in_use_is_not_touched(finished):

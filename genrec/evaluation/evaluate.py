@@ -1,6 +1,6 @@
 """The generator's quality over all cases, through the same `Recommender` that serves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,11 +23,11 @@ class EvaluationConfig:
 
     baselines: tuple[Literal["popularity", "transitions", "item_knn"], ...] = ("popularity", "transitions", "item_knn")
     beam_size: int = 50
-    """Candidates per case; "candidates@50" in the metrics is named after it."""
+    """Candidates per case."""
 
     def __post_init__(self) -> None:
-        if self.beam_size < 20:
-            raise ValueError(f"beam_size must be at least 20, since metrics go down to rank 20; got {self.beam_size}")
+        if self.beam_size < 50:
+            raise ValueError(f"beam_size must be at least 50, since candidates@50 is reported; got {self.beam_size}")
 
 
 class CaseRanks(NamedTuple):
@@ -52,7 +52,7 @@ def rank_cases(
         codes[chosen] = ranks_in_lists(candidates.rows, targets)
         blended = rank_candidates(candidates, rank="blend", blend_weight=recommender.blend_weight)
         blend[chosen] = ranks_in_lists(blended.rows, targets)
-        found[chosen] = found_in(candidates.rows, targets)
+        found[chosen] = found_in(candidates.rows[:, :50], targets)
     return CaseRanks(codes, blend, found)
 
 
@@ -103,8 +103,3 @@ def sampled_cases(cases: Cases, *, at_most: int, seed: int) -> Cases:
 def part_of(cases: Cases, *, process: int, num_processes: int) -> Cases:
     """The share of one process; the shares of all are the cases, each once."""
     return Cases(cases.users[process::num_processes], cases.ends[process::num_processes])
-
-
-def mean_ndcg(parts: Sequence[Float64[ndarray, " cases"]], cutoff: int = 10) -> float:
-    """NDCG over cases whose ranks come in parts."""
-    return ndcg_at(np.concatenate(list(parts)), cutoff)

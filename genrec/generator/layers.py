@@ -28,7 +28,7 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        self.threshold = round(share * 256)
+        self.threshold = min(round(share * 256), 255)
 
     def forward(self, states: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """The states, in training with some of them zeroed and the others scaled up."""

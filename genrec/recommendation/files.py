@@ -1,19 +1,25 @@
 """Bulk recommendation: a file of histories in, a file of lists out."""
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from genrec.atomic_files import atomic_write
+from genrec.data.sources.files import open_text
 from genrec.data.sources.rows import quoted_path, quoted_text
-from genrec.errors import DataError, UnknownItemError
+from genrec.errors import DataError
 from genrec.recommendation.recommender import RecommendationList, Recommender
 
 _HISTORIES_AT_ONCE = 4096
 _FORMATS = "expected a name that ends in .jsonl, .jsonl.gz or .parquet"
+_PARQUET_COLUMNS = (
+    "{user_id: 'VARCHAR', item_ids: 'VARCHAR[]', scores: 'DOUBLE[]', ignored: 'VARCHAR[]', error: 'VARCHAR'}"
+)
 
 
 def recommend_file(recommender: Recommender, histories: Path, out: Path, **options: Any) -> dict[str, Any]:
@@ -22,13 +28,17 @@ def recommend_file(recommender: Recommender, histories: Path, out: Path, **optio
     A line has `item_ids` (oldest first) and, if known, `user_id`. A history without a known item gets an empty list
     and the reason under "error". `options`: those of `Recommender.recommend`.
     """
-    _check_format(out)
+    for path in (histories, out):
+        if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
+            raise DataError(f"{path}: {_FORMATS}")
+    if not histories.is_file():
+        raise DataError(f"{histories} does not exist; expected a JSONL or Parquet file with a column item_ids")
     counts = {"histories": 0, "without_known_items": 0}
 
     def write(path: Path) -> None:
-        lines = path if out.suffix == ".jsonl" else path.with_suffix(".jsonl")
-        with lines.open("w", encoding="utf-8") as file:
-            for batch in _read_histories(histories):
+        lines = path.with_suffix(".lines") if out.suffix == ".parquet" else path
+        with (gzip.open if out.suffix == ".gz" else open)(lines, "wt", encoding="utf-8") as file:
+            for batch in _batches(_read_histories(histories)):
                 for answer in _answers(recommender, batch, options):
                     counts["histories"] += 1
                     counts["without_known_items"] += "error" in answer
@@ -54,14 +64,14 @@ def read_item_ids(path: Path) -> list[str]:
 
 
 def _answers(recommender: Recommender, batch: Sequence[dict[str, Any]], options: dict[str, Any]) -> Iterator[dict]:
-    known = [line for line in batch if any(item in recommender.catalogue.row_of for item in line["item_ids"])]
-    lists = iter(recommender.recommend([line["item_ids"] for line in known], **options) if known else ())
-    known_lines = {id(line) for line in known}
-    for line in batch:
-        if id(line) in known_lines:
+    known = [any(item in recommender.catalogue.row_of for item in line["item_ids"]) for line in batch]
+    asked = [line["item_ids"] for line, is_known in zip(batch, known, strict=True) if is_known]
+    lists = iter(recommender.recommend(asked, **options) if asked else ())
+    for line, is_known in zip(batch, known, strict=True):
+        if is_known:
             yield _answer(line, next(lists))
         else:
-            error = str(UnknownItemError("no item of the history is in the catalogue"))
+            error = "no item of the history is in the catalogue"
             yield {**_user(line), "item_ids": [], "scores": [], "ignored": line["item_ids"], "error": error}
 
 
@@ -75,40 +85,52 @@ def _answer(line: dict[str, Any], found: RecommendationList) -> dict[str, Any]:
 
 
 def _user(line: dict[str, Any]) -> dict[str, Any]:
-    return {"user_id": line["user_id"]} if "user_id" in line else {}
+    return {"user_id": str(line["user_id"])} if line.get("user_id") is not None else {}
 
 
-def _read_histories(path: Path) -> Iterator[list[dict[str, Any]]]:
-    _check_format(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; expected a JSONL or Parquet file with a column item_ids")
-    reader = "read_parquet" if path.suffix == ".parquet" else "read_json_auto"
+def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(lines, _HISTORIES_AT_ONCE)):
+        yield batch
+
+
+def _read_histories(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines with `item_ids` as text. JSON is read as it stands: no guess turns an id into a date or a number."""
+    if path.suffix == ".parquet":
+        yield from _read_parquet(path)
+        return
+    with open_text(path) as file:
+        for number, text in enumerate(file, start=1):
+            if not text.strip():
+                continue
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: not JSON ({error.msg}); expected one object a line") from error
+            items = line.get("item_ids") if isinstance(line, dict) else None
+            if not isinstance(items, list):
+                raise DataError(
+                    f"{path}, line {number}: expected an object with a list item_ids, got {text.strip()[:80]}"
+                )
+            yield {**line, "item_ids": [str(item) for item in items]}
+
+
+def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     with duckdb.connect() as database:
         try:
-            found = database.execute(f"SELECT * FROM {reader}({quoted_path(path)})")
-            names = [column[0] for column in found.description or ()]
+            source = f"read_parquet({quoted_path(path)})"
+            names = [column[0] for column in database.execute(f"SELECT * FROM {source} LIMIT 0").description or ()]
             if "item_ids" not in names:
                 raise DataError(f"{path} has no column item_ids (it has {', '.join(names)}); put the histories there")
+            user = "user_id::VARCHAR" if "user_id" in names else "NULL"
+            found = database.execute(f"SELECT {user}, item_ids::VARCHAR[] FROM {source}")
             while rows := found.fetchmany(_HISTORIES_AT_ONCE):
-                yield [_checked(dict(zip(names, row, strict=True)), path) for row in rows]
+                yield from ({"user_id": user_id, "item_ids": list(items or ())} for user_id, items in rows)
         except duckdb.Error as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def _checked(line: dict[str, Any], path: Path) -> dict[str, Any]:
-    if not isinstance(line["item_ids"], list):
-        raise DataError(f"{path}: item_ids must be a list of item ids, got {line['item_ids']!r}")
-    return {**line, "item_ids": [str(item) for item in line["item_ids"]]}
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"{path} cannot be read ({reason}); expected a list of item ids in item_ids") from error
 
 
 def _to_parquet(lines: Path, path: Path) -> None:
     with duckdb.connect() as database:
-        database.execute(
-            f"COPY (SELECT * FROM read_json_auto({quoted_text(str(lines))}, sample_size=-1)) "
-            f"TO {quoted_text(str(path))} (FORMAT parquet)"
-        )
-
-
-def _check_format(path: Path) -> None:
-    if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
-        raise DataError(f"{path}: {_FORMATS}")
+        source = f"read_json({quoted_text(str(lines))}, format='newline_delimited', columns={_PARQUET_COLUMNS})"
+        database.execute(f"COPY (SELECT * FROM {source}) TO {quoted_text(str(path))} (FORMAT parquet)")

@@ -142,6 +142,10 @@ class Recommender:
         self, requests: Sequence[Request], *, beam_size: int | None = None, rank: Rank | None = None
     ) -> list[RecommendationList]:
         """As `recommend`, with every request's own filters, searched together in batches."""
+        if rank not in (None, "codes", "blend"):
+            raise ValueError(f"rank must be 'codes' or 'blend', got {rank!r}")
+        if beam_size is not None and beam_size < 1:
+            raise ValueError(f"beam_size must be at least 1, got {beam_size}")
         for request in requests:
             if request.k < 1:
                 raise ValueError(f"k must be at least 1, got {request.k}")

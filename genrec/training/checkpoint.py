@@ -47,7 +47,7 @@ class TrainingState:
 
 
 class CheckpointFolder:
-    """`last-<step>` to go on from, and `best-<step>`, the weights to keep."""
+    """`last-<step>-<epoch>` to go on from, and `best-<step>`, the weights to keep."""
 
     def __init__(self, path: Path, *, fingerprint: str) -> None:
         self.path = path
@@ -56,8 +56,10 @@ class CheckpointFolder:
     def save_last(self, model: Module, optimizer: Optimizer, state: TrainingState) -> None:
         """Write all that is needed to go on from `state`, then drop what it makes superfluous."""
         tensors = {_MODEL: dict(model.state_dict()), _OPTIMIZER: _optimizer_tensors(optimizer)}
-        self._write(f"last-{state.step:08d}", tensors, asdict(state))
-        needed = {f"last-{state.step:08d}", f"best-{state.best_step:08d}"}
+        # the epoch tells the end of an epoch from its last step, so that no name is ever written twice
+        name = f"last-{state.step:08d}-{state.epoch:04d}"
+        self._write(name, tensors, asdict(state))
+        needed = {name, f"best-{state.best_step:08d}"}
         for old in [*self.path.glob("last-*"), *self.path.glob("best-*")]:
             if old.name not in needed:
                 shutil.rmtree(old, ignore_errors=True)
@@ -90,10 +92,6 @@ class CheckpointFolder:
         folder = self.path / f"best-{step:08d}"
         _read_checked(folder)
         model.load_state_dict(load_file(folder / _MODEL))
-
-    def clear(self) -> None:
-        """Remove everything."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
         def write(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import InitProcessGroupKwargs, gather_object
 
 from genrec.artifacts import RunFolder
@@ -55,9 +56,12 @@ class TrainingPlan(NamedTuple):
 
 def make_accelerator(training: TrainingConfig, folder: Path) -> Accelerator:
     """Accelerate as the launch command and the config say; without a launcher: one process."""
+    wanted = "no" if training.mixed_precision == "fp32" else training.mixed_precision
+    if is_initialized() and AcceleratorState().mixed_precision != wanted:
+        AcceleratorState._reset_state()  # an earlier run of this program chose another precision
     return Accelerator(
         cpu=not torch.accelerator.is_available(),  # otherwise accelerate takes torchrun's CPU processes for one each
-        mixed_precision=training.mixed_precision,
+        mixed_precision=wanted,
         log_with=training.tracker,
         project_dir=str(folder / "tracking"),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
@@ -91,7 +95,6 @@ def train_generator(
         weight, curve = _blend_weight(generator, inputs, plan)
         atomic_json(run.generator / RANKING_FILE, {"blend_weight": weight, "validation_ndcg@10": curve})
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
-        checkpoints.clear()
     return state.seconds
 
 
@@ -137,7 +140,8 @@ def _validate(
         pair = (np.empty(0), np.empty(0))
     parts = gather_object([pair])
     by_codes, by_blend = (metrics_at(np.concatenate([part[reading] for part in parts]), (10,)) for reading in (0, 1))
-    chosen = by_codes if plan.recommendation.rank == "codes" else by_blend
+    untrained_head = plan.training.loss.item_weight == 0
+    chosen = by_codes if plan.recommendation.rank == "codes" or untrained_head else by_blend
     return {**chosen, **{f"codes_{name}": value for name, value in by_codes.items()}}
 
 

@@ -31,7 +31,7 @@ class TrainingConfig:
     """Windows per optimiser step, all processes together."""
     gradient_accumulation: int = 1
     """Parts that a batch is computed in, to save memory; the update is the same."""
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Literal["fp32", "bf16"] = "fp32"
     validate_every_epochs: int = 5
     patience: int = 4
     """Validations without a better NDCG@10 before the training stops early."""
@@ -168,7 +168,7 @@ class Trainer:
         if norm is not None and not torch.isfinite(norm):
             raise TrainingError(
                 f"the gradient is not finite at step {step}; the last checkpoint is untouched. "
-                "Lower training.optimizer.learning_rate, or set training.mixed_precision to no"
+                "Lower training.optimizer.learning_rate, or set training.mixed_precision to fp32"
             )
         optimizer.step()
         optimizer.zero_grad()

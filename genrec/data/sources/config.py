@@ -62,6 +62,12 @@ class DataConfig:
             raise ValueError(f"data.k_core must be 0 (no filter) or more, not {self.k_core}")
         if not 0 <= self.max_bad_share < 1:
             raise ValueError(f"data.max_bad_share is a share of the rows: 0 <= it < 1, not {self.max_bad_share}")
+        begin, end = self.validation_from_unix_s, self.test_from_unix_s
+        if begin is not None and end is not None and begin > end:
+            raise ValueError(
+                f"data.validation_from_unix_s ({begin}) must not be after data.test_from_unix_s ({end}): "
+                "the validation comes before the test"
+            )
         if self.split == "global_time" and (self.validation_from_unix_s is None or self.test_from_unix_s is None):
             raise ValueError(
                 "data.split: global_time needs data.validation_from_unix_s and data.test_from_unix_s (unix seconds)"

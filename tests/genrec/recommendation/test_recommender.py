@@ -88,6 +88,12 @@ def test_nothing_left_is_an_empty_list(recommender):
     assert list(recommender.recommend([["i01"]], allow=["i01"])[0]) == []
 
 
+@pytest.mark.parametrize("wrong", [{"beam_size": 0}, {"k": 0}])
+def test_options_out_of_range_are_refused(recommender, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        recommender.answer([Request(["i01"], k=wrong.pop("k", 1))], **wrong)
+
+
 def test_a_text_is_no_history(recommender):
     with pytest.raises(ValueError, match="list of item ids"):
         recommender.recommend(["i01"])

@@ -40,9 +40,9 @@ def test_only_what_is_needed_is_kept(tmp_path):
     folder.save_best(model, 10)
     folder.save_last(model, optimizer, TrainingState(step=10, best_step=10))
     folder.save_best(model, 20)
-    assert {path.name for path in tmp_path.iterdir()} == {"best-00000010", "best-00000020", "last-00000010"}
+    assert {path.name for path in tmp_path.iterdir()} == {"best-00000010", "best-00000020", "last-00000010-0000"}
     folder.save_last(model, optimizer, TrainingState(step=20, best_step=20))
-    assert {path.name for path in tmp_path.iterdir()} == {"best-00000020", "last-00000020"}
+    assert {path.name for path in tmp_path.iterdir()} == {"best-00000020", "last-00000020-0000"}
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog):
@@ -50,10 +50,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog
     model, optimizer = stepped(0)
     folder.save_last(model, optimizer, TrainingState(step=1))
     kept = tmp_path / "kept"
-    (tmp_path / "last-00000001").rename(kept)
+    (tmp_path / "last-00000001-0000").rename(kept)
     folder.save_last(model, optimizer, TrainingState(step=2))
-    kept.rename(tmp_path / "last-00000001")
-    damaged = tmp_path / "last-00000002" / "model.safetensors"
+    kept.rename(tmp_path / "last-00000001-0000")
+    damaged = tmp_path / "last-00000002-0000" / "model.safetensors"
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)

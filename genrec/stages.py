@@ -1,0 +1,195 @@
+"""What each stage reads, does and writes; `genrec.pipeline` brings them in order."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from genrec.artifacts import RunFolder
+from genrec.atomic_files import atomic_json, atomic_write, remove
+from genrec.config import ExperimentConfig
+from genrec.data.embeddings import Embedded, embed_texts, item_texts
+from genrec.data.preparation import prepare
+from genrec.data.prepared import Prepared, read_prepared, write_prepared
+from genrec.data.sources.files import data_files
+from genrec.data.vector_files import read_vectors
+from genrec.data.world import make_world
+from genrec.evaluation.stage import EvaluationInputs, evaluate_run
+from genrec.fingerprints import file_fingerprint, plain
+from genrec.progress import Progress
+from genrec.recommendation.loading import load_prefix_trie, load_semantic_ids
+from genrec.recommendation.recommender import Recommender, best_device
+from genrec.tokenization import fit_semantic_ids, read_semantic_ids
+from genrec.training.stage import TrainingInputs, TrainingPlan, train_generator
+from trie import PrefixTrie
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a stage is given."""
+
+    config: ExperimentConfig
+    folder: RunFolder
+    data_dir: Path
+    accelerator: Accelerator
+    progress: Progress
+    fingerprint: str
+    """Of everything that this stage depends on."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes; the others take part in what is computed together."""
+        return self.accelerator.is_main_process
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arrow of the way of the data."""
+
+    work: Callable[[Run], float | None]
+    """Does it; the seconds it took, if it knows better than the clock."""
+    reads: Callable[[ExperimentConfig, Path], Any]
+    """What it depends on, the stages in `after` apart."""
+    after: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    """Files and folders besides those in `artifacts.STAGE_OUTPUTS`."""
+    scratch: tuple[str, ...] = ()
+    """What is needed no longer once the stage is recorded."""
+    together: bool = False
+    """Whether all processes take part, not only the main one."""
+
+
+def _prepare(run: Run) -> None:
+    prepared = prepare(run.config.data, data_dir=run.data_dir, seed=run.config.seed)
+    write_prepared(prepared, run.folder.path)
+    interactions = prepared.interactions
+    users, items = interactions.num_users, interactions.num_items
+    run.progress.say(f"  {users} users, {items} items, {interactions.num_interactions} interactions")
+
+
+def _embed(run: Run) -> None:
+    catalogue, options = _prepared(run).catalogue, run.config.embeddings
+    if options.file is not None:
+        embedded = Embedded(read_vectors(run.data_dir / options.file, catalogue.item_ids), {"encoder": options.file})
+    else:
+        with run.progress.bar("embed") as bar:
+            embedded = embed_texts(item_texts(catalogue, options), options, seed=run.config.seed, progress=bar)
+    atomic_write(run.folder.embeddings, lambda path: np.save(path, embedded.vectors))
+    atomic_json(run.folder.path / "embeddings.json", embedded.about)
+    run.progress.say(f"  {embedded.vectors.shape[1]} dimensions by {embedded.about['encoder']}")
+
+
+def _tokenize(run: Run) -> None:
+    options, item_ids = run.config.tokenizer, _prepared(run).catalogue.item_ids
+    if options.codes is not None:
+        tokenized = read_semantic_ids(run.data_dir / options.codes, item_ids, options)
+    else:
+        embeddings = np.load(run.folder.embeddings, allow_pickle=False)
+        with run.progress.bar("tokenize") as bar:
+            tokenized = fit_semantic_ids(embeddings, item_ids, options, seed=run.config.seed, progress=bar)
+    if run.is_main:
+        remove(run.folder.tokenizer)
+        if tokenized.fitted is not None:
+            tokenized.fitted.save_pretrained(run.folder.tokenizer)
+        tokenized.semantic_ids.save(run.folder.semantic_ids)
+        atomic_json(run.folder.path / "semantic_ids.json", tokenized.health.as_dict())
+        run.progress.say(f"  {tokenized.health.line()}")
+
+
+def _index(run: Run) -> None:
+    semantic_ids = load_semantic_ids(run.folder)
+    prefix_trie = PrefixTrie.from_codes(semantic_ids.codes, level_sizes=semantic_ids.level_sizes)
+    prefix_trie.save(run.folder.prefix_trie)
+    run.progress.say(f"  {prefix_trie.num_rows} items, {prefix_trie.nbytes / prefix_trie.num_rows:.1f} bytes an item")
+
+
+def _train(run: Run) -> float:
+    config, prepared = run.config, _prepared(run)
+    inputs = TrainingInputs(
+        prepared.catalogue,
+        prepared.interactions,
+        prepared.splits,
+        load_semantic_ids(run.folder),
+        load_prefix_trie(run.folder),
+    )
+    return train_generator(
+        run.folder,
+        inputs,
+        TrainingPlan(config.generator, config.training, config.recommendation, config.seed),
+        accelerator=run.accelerator,
+        fingerprint=run.fingerprint,
+        progress=run.progress,
+    )
+
+
+def _evaluate(run: Run) -> float:
+    started = time.monotonic()
+    prepared, config = _prepared(run), run.config
+    world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
+    recommender = Recommender.from_pretrained(run.folder.path, device=best_device())
+    inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
+    figures = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
+    seconds = time.monotonic() - started
+    atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
+    return seconds
+
+
+def _prepared(run: Run) -> Prepared:
+    return read_prepared(run.folder.path)
+
+
+def _data_files(config: ExperimentConfig, data_dir: Path) -> Any:
+    files = [name for name in (config.data.interactions, config.data.items) if name is not None]
+    parts = [part for name in files for part in data_files(data_dir / name)]
+    choices = plain(config.data)
+    if config.data.format != "world":
+        del choices["world"]
+    return choices, config.seed, [file_fingerprint(part) for part in parts]
+
+
+def _vector_files(config: ExperimentConfig, data_dir: Path) -> Any:
+    file = config.embeddings.file
+    return config.embeddings, config.seed, None if file is None else file_fingerprint(data_dir / file)
+
+
+def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
+    options = config.tokenizer
+    if options.codes is None:
+        return options, config.seed
+    return options.collisions, file_fingerprint(data_dir / options.codes)
+
+
+def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:
+    recommendation = config.recommendation
+    validated_by = (recommendation.beam_size, recommendation.rank, recommendation.score, recommendation.blend_weight)
+    return config.generator, config.training, validated_by, config.seed
+
+
+STAGES: Mapping[str, Stage] = {
+    "prepare": Stage(_prepare, _data_files, after=(), writes=("prepare.json",)),
+    "embed": Stage(_embed, _vector_files, after=("prepare",), writes=("embeddings.json",)),
+    "tokenize": Stage(
+        _tokenize,
+        _tokenizer_files,
+        after=("prepare", "embed"),
+        writes=("semantic_ids.json", "tokenizer"),
+        together=True,
+    ),
+    "index": Stage(_index, lambda config, data_dir: None, after=("tokenize",)),
+    "train": Stage(
+        _train,
+        _training_choices,
+        after=("prepare", "index"),
+        writes=("generator",),
+        scratch=("checkpoints",),
+        together=True,
+    ),
+    "evaluate": Stage(
+        _evaluate, lambda config, data_dir: (config.evaluation, config.recommendation), after=("prepare", "train")
+    ),
+}
+"""In order; what stands earlier is brought first."""
