@@ -1,6 +1,6 @@
 """The generator's quality over all cases, through the same `Recommender` that serves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -39,9 +39,16 @@ class CaseRanks(NamedTuple):
 
 
 def rank_cases(
-    recommender: Recommender, interactions: Interactions, cases: Cases, *, exclude_history: bool, beam_size: int
+    recommender: Recommender,
+    interactions: Interactions,
+    cases: Cases,
+    *,
+    exclude_history: bool,
+    beam_size: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CaseRanks:
-    """Where every case's target stands in its list, by codes and by the blend."""
+    """Where every case's target stands in its list, by codes and by the blend; `progress(cases done, cases in all)`."""
+    done = 0
     codes = np.full(len(cases.ends), np.inf)
     blend = np.full(len(cases.ends), np.inf)
     found = np.zeros(len(cases.ends), dtype=bool)
@@ -53,6 +60,9 @@ def rank_cases(
         blended = rank_candidates(candidates, rank="blend", blend_weight=recommender.blend_weight)
         blend[chosen] = ranks_in_lists(blended.rows, targets)
         found[chosen] = found_in(candidates.rows[:, :50], targets)
+        done += len(chosen)
+        if progress:
+            progress(done, len(cases.ends))
     return CaseRanks(codes, blend, found)
 
 

@@ -10,10 +10,10 @@ from numpy import ndarray
 from genrec.baselines import COUNTING
 from genrec.data.catalogue import Catalogue
 from genrec.data.interactions import Interactions
-from genrec.data.splits import Cases, Splits, test_cases, validation_cases
+from genrec.data.splits import Splits, test_cases, validation_cases
 from genrec.data.world import World
 from genrec.errors import DataError
-from genrec.evaluation.evaluate import EvaluationConfig, case_metrics, rank_cases
+from genrec.evaluation.evaluate import CaseRanks, EvaluationConfig, case_metrics, rank_cases
 from genrec.evaluation.scorers import evaluate_scorer
 from genrec.progress import Progress
 from genrec.recommendation.recommender import Recommender
@@ -45,8 +45,16 @@ def evaluate_run(
         ("test", cases, False),
         ("test_history_filtered", cases, True),
     ):
-        with progress.bar(f"evaluate {name}"):
-            figures |= _generator_figures(recommender, interactions, part, config, name=name, exclude_history=filtered)
+        with progress.bar(f"evaluate {name}") as bar:
+            ranks = rank_cases(
+                recommender,
+                interactions,
+                part,
+                exclude_history=filtered,
+                beam_size=config.beam_size,
+                progress=bar,
+            )
+        figures |= _generator_figures(ranks, name, by_codes=recommender.config.rank == "codes")
     figures["baselines"] = {}
     for name in config.baselines:
         with progress.bar(f"evaluate {name}") as bar:
@@ -59,21 +67,12 @@ def evaluate_run(
     return figures
 
 
-def _generator_figures(
-    recommender: Recommender,
-    interactions: Interactions,
-    cases: Cases,
-    config: EvaluationConfig,
-    *,
-    name: str,
-    exclude_history: bool,
-) -> Mapping[str, Figures]:
-    ranks = rank_cases(recommender, interactions, cases, exclude_history=exclude_history, beam_size=config.beam_size)
-    chosen = ranks.codes if recommender.config.rank == "codes" else ranks.blend
-    default = {name: case_metrics(chosen, ranks.among_candidates)}
+def _generator_figures(ranks: CaseRanks, name: str, *, by_codes: bool) -> Mapping[str, Figures]:
+    """A part by the run's default reading and, of the test, by the codes alone."""
+    default = case_metrics(ranks.codes if by_codes else ranks.blend, ranks.among_candidates)
     if name == "validation":
-        return default
-    return {**default, name.replace("test", "test_codes", 1): case_metrics(ranks.codes, ranks.among_candidates)}
+        return {name: default}
+    return {name: default, name.replace("test", "test_codes", 1): case_metrics(ranks.codes, ranks.among_candidates)}
 
 
 class Oracle:
