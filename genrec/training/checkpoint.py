@@ -3,7 +3,6 @@
 Weights and optimiser states are safetensors, everything else is JSON; nothing is unpickled.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -19,6 +18,7 @@ from torch.optim import Optimizer
 
 from genrec.atomic_files import atomic_folder
 from genrec.errors import ArtifactError
+from genrec.fingerprints import file_fingerprint
 
 _log = logging.getLogger(__name__)
 _MODEL, _OPTIMIZER, _STATE, _MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -98,7 +98,7 @@ class CheckpointFolder:
             for file, content in tensors.items():
                 save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / file)
             (folder / _STATE).write_text(json.dumps(state))
-            digests = {file: _sha256(folder / file) for file in (*tensors, _STATE)}
+            digests = {file: file_fingerprint(folder / file) for file in (*tensors, _STATE)}
             (folder / _MANIFEST).write_text(json.dumps({"fingerprint": self.fingerprint, "files": digests}))
 
         atomic_folder(self.path / name, write)
@@ -109,7 +109,7 @@ def _read_checked(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         for name, digest in manifest["files"].items():
-            if _sha256(folder / name) != digest:
+            if file_fingerprint(folder / name) != digest:
                 raise ArtifactError(f"checkpoint {folder / name} is damaged: its SHA-256 is not the recorded one")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"checkpoint {folder} is not whole ({error})") from error
@@ -128,8 +128,3 @@ def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
