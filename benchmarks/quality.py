@@ -7,16 +7,11 @@ Runs are kept in OUT/<config>-<seed>; what is done there and unchanged is not re
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.machine import command_line, machine
 from genrec import Recommender, run_pipeline
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases
@@ -46,7 +41,7 @@ def main() -> None:
     summary = summarise(list(runs.values()))
     print_table(summary, next(iter(runs.values()))["baselines"])
     if options.json:
-        report = {"command": " ".join(["python -m benchmarks.quality", *sys.argv[1:]]), **machine(), "seeds": seeds}
+        report = {"command": command_line("benchmarks.quality"), **machine(), "seeds": seeds}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({**report, "mean_and_spread": summary, "runs": runs}, indent=2) + "\n")
 
@@ -94,22 +89,6 @@ def print_table(summary: dict[str, dict[str, dict[str, float]]], baselines: dict
         for protocol, figures in parts.items():
             cells = (f"{figures[figure]:.4f}" if figure in figures else "" for figure in FIGURES)
             print(f"{name + ' ' + protocol:<32}" + "".join(f"{cell:>16}" for cell in cells))
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "commit": commit,
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genrec.additions.add import add_items
     from genrec.config import ExperimentConfig, load_config
     from genrec.errors import ArtifactError, ConfigError, DataError, GenRecError, TrainingError, UnknownItemError
     from genrec.pipeline import run_pipeline
@@ -18,6 +19,7 @@ _HOME_OF = {
     "Recommender": "genrec.recommendation.recommender",
     "TrainingError": "genrec.errors",
     "UnknownItemError": "genrec.errors",
+    "add_items": "genrec.additions.add",
     "load_config": "genrec.config",
     "run_pipeline": "genrec.pipeline",
 }
@@ -31,6 +33,7 @@ __all__ = [
     "Recommender",
     "TrainingError",
     "UnknownItemError",
+    "add_items",
     "load_config",
     "run_pipeline",
 ]

@@ -73,6 +73,7 @@ class RunFolder:
         self.semantic_ids = self.path / "semantic_ids.npz"
         self.prefix_trie = self.path / "trie"
         self.generator = self.path / "generator"
+        self.additions = self.path / "additions"
         self.metrics = self.path / "metrics.json"
         self.log = self.path / "log.jsonl"
         self.report = self.path / "report"

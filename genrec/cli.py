@@ -157,6 +157,36 @@ def recommend(
         print(f"{place:>3}  {entry.item_id}  {entry.score:8.3f}  {title}")
 
 
+@app.command("add-items")
+def add_items(
+    run: RunArgument,
+    items: Annotated[
+        Path, typer.Option(help="CSV, TSV, JSONL or Parquet (or a folder of parts) with the run's item columns.")
+    ],
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Their vectors (.npz, .parquet, or .npy in the order of --items), for embeddings.file."),
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Their codes (.json or .npz), for runs with tokenizer.codes.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give new items codes by a run's fitted tokenizer, and report drift; nothing is trained or changed."""
+    from genrec.additions.add import add_items as add
+    from genrec.progress import for_terminal
+
+    progress = for_terminal()
+    added = add(run, items, vectors=vectors, codes=codes, progress=progress)
+    progress.say(f"{len(added.item_ids)} items added to {run}, which has {added.num_items} now")
+    if added.num_sharing:
+        progress.say(f"{added.num_sharing} of them share their ID with another item")
+    if added.drift is not None:
+        progress.say(added.drift.table())
+    if as_json:
+        _print_json(added.as_dict())
+
+
 @app.command()
 def download(
     name: Annotated[str, typer.Argument(help="Such as movielens-1m or amazon2014-beauty; --list shows all.")] = "",

@@ -2,7 +2,7 @@
 
     prepare    interactions and items of the outside world -> checked tables, split     items.parquet, sequences.parquet
     embed      item texts -> vectors                                                    embeddings.npy
-    tokenize   vectors -> semantic IDs                                                  tokenizer/, semantic_ids.npz
+    tokenize   vectors -> semantic IDs, their figures and names                         tokenizer/, semantic_ids.npz
     index      semantic IDs -> prefix trie                                              trie/
     train      sequences of semantic IDs -> generator                                   generator/
     evaluate   generator, baselines -> figures                                          metrics.json
@@ -162,5 +162,5 @@ def _needed(until: str, config: ExperimentConfig) -> list[str]:
 
 
 def _used(stage: str, config: ExperimentConfig) -> bool:
-    """Ready-made codes need no embeddings."""
-    return stage != "embed" or config.tokenizer.codes is None
+    """Ready-made codes need no embeddings, nor does the order of appearance."""
+    return stage != "embed" or config.tokenizer.reads_content

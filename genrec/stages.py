@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
+from genrec.additions.stored import discard_stale_additions
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, atomic_write, remove
 from genrec.config import ExperimentConfig
+from genrec.data.catalogue import Catalogue
+from genrec.data.collaborative import training_sequences
 from genrec.data.embeddings import Embedded, embed_texts, item_texts
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_prepared, write_prepared
@@ -21,9 +24,10 @@ from genrec.data.world import make_world
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
 from genrec.fingerprints import file_fingerprint, plain
 from genrec.progress import Progress
-from genrec.recommendation.loading import load_prefix_trie, load_semantic_ids
 from genrec.recommendation.recommender import Recommender, best_device
-from genrec.tokenization import fit_semantic_ids, read_semantic_ids
+from genrec.stored_ids import load_prefix_trie, load_semantic_ids
+from genrec.tokenization.report import as_json, health_of, names_of, write_figures
+from genrec.tokenization.semantic_ids import KnownItems, Tokenized, fit_semantic_ids, read_semantic_ids
 from genrec.training.stage import TrainingInputs, TrainingPlan, train_generator
 from trie import PrefixTrie
 
@@ -84,20 +88,36 @@ def _embed(run: Run) -> None:
 
 
 def _tokenize(run: Run) -> None:
-    options, item_ids = run.config.tokenizer, _prepared(run).catalogue.item_ids
+    options, prepared = run.config.tokenizer, _prepared(run)
+    item_ids = prepared.catalogue.item_ids
     if options.codes is not None:
         tokenized = read_semantic_ids(run.data_dir / options.codes, item_ids, options)
     else:
-        embeddings = np.load(run.folder.embeddings, allow_pickle=False)
+        content = np.load(run.folder.embeddings, allow_pickle=False) if options.reads_content else None
+        items = KnownItems(item_ids, content, training_sequences(prepared.interactions, prepared.splits))
         with run.progress.bar("tokenize") as bar:
-            tokenized = fit_semantic_ids(embeddings, item_ids, options, seed=run.config.seed, progress=bar)
+            tokenized = fit_semantic_ids(items, options, seed=run.config.seed, progress=bar)
     if run.is_main:
-        remove(run.folder.tokenizer)
-        if tokenized.fitted is not None:
-            tokenized.fitted.save_pretrained(run.folder.tokenizer)
-        tokenized.semantic_ids.save(run.folder.semantic_ids)
-        atomic_json(run.folder.path / "semantic_ids.json", tokenized.health.as_dict())
-        run.progress.say(f"  {tokenized.health.line()}")
+        _write_tokenized(run, tokenized, prepared.catalogue)
+
+
+def _write_tokenized(run: Run, tokenized: Tokenized, catalogue: Catalogue) -> None:
+    folder, say = run.folder, run.progress.say
+    remove(folder.tokenizer)
+    if tokenized.fitted is not None:
+        tokenized.fitted.save(folder.tokenizer)
+    tokenized.semantic_ids.save(folder.semantic_ids)
+    checked, names = health_of(tokenized, catalogue), names_of(tokenized, catalogue)
+    atomic_json(folder.path / "semantic_ids.json", {"made_by": plain(run.config.tokenizer.used()), **checked.as_dict()})
+    atomic_json(folder.path / "code_names.json", as_json(names))
+    say(checked.table())
+    try:
+        figures = write_figures(tokenized, names, folder.report)
+        say(f"  figures: {', '.join(map(str, figures))}")
+    except ImportError:
+        say('  no figures: matplotlib is not installed (pip install "genrec[plots]")')
+    if discard_stale_additions(folder, tokenized.semantic_ids):
+        say(f"  removed {folder.additions}: its items were added to other semantic IDs; add them again")
 
 
 def _index(run: Run) -> None:
@@ -130,7 +150,7 @@ def _evaluate(run: Run) -> float:
     started = time.monotonic()
     prepared, config = _prepared(run), run.config
     world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
-    recommender = Recommender.from_pretrained(run.folder.path, device=best_device())
+    recommender = Recommender.from_pretrained(run.folder.path, device=best_device(), with_additions=False)
     inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
     figures = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
     seconds = time.monotonic() - started
@@ -159,7 +179,7 @@ def _vector_files(config: ExperimentConfig, data_dir: Path) -> Any:
 def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
     options = config.tokenizer
     if options.codes is None:
-        return options, config.seed
+        return options.used(), config.seed
     return options.collisions, file_fingerprint(data_dir / options.codes)
 
 
@@ -176,7 +196,7 @@ STAGES: Mapping[str, Stage] = {
         _tokenize,
         _tokenizer_files,
         after=("prepare", "embed"),
-        writes=("semantic_ids.json", "tokenizer"),
+        writes=("semantic_ids.json", "code_names.json", "tokenizer"),
         together=True,
     ),
     "index": Stage(_index, lambda config, data_dir: None, after=("tokenize",)),

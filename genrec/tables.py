@@ -45,9 +45,9 @@ def recommendations_shown(run: Path) -> str:
         lines.append(f"User {interactions.user_ids[user]}")
         lines += [f"    had  {prepared.catalogue.title(int(row))}" for row in history[-3:]]
         for place, entry in enumerate(recommender.recommend([asked], k=_SHOWN_ITEMS)[0], start=1):
-            row = prepared.catalogue.row_of[entry.item_id]
+            row = recommender.catalogue.row_of[entry.item_id]
             taken = "  <- taken next" if row == interactions.items[end] else ""
-            lines.append(f"    {place}.   {prepared.catalogue.title(row)}{taken}")
+            lines.append(f"    {place}.   {recommender.catalogue.title(row)}{taken}")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,22 +1,24 @@
-"""The SemanticIDs table: one tuple of codes per item. The only place that resolves collisions."""
+"""The SemanticIDs table: one tuple of codes per item. No other place makes one."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Float, Int, Int32
 from numpy import ndarray
 
+from tokenizer.appending import free_ids
 from tokenizer.checkpoint import write_atomically
 from tokenizer.code_files import read_code_file
+from tokenizer.code_groups import group_numbers, shared_rows
+from tokenizer.contract import Tokenizer
+from tokenizer.last_level import LastLevelDistances, tokenizer_distances
+from tokenizer.uniqueness import Collisions, check_collisions, told_apart
 
 FORMAT_VERSION = 1
-
-Collisions = Literal["extra_code", "keep"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,34 +44,56 @@ class SemanticIDs:
         level_sizes: Sequence[int] | None = None,
         item_ids: ndarray | Sequence[str] | None = None,
         collisions: Collisions = "extra_code",
+        last_level_distances: LastLevelDistances | None = None,
     ) -> "SemanticIDs":
-        """The table of these codes; items that share all of them are told apart by one code more.
+        """The table of these codes; items that share all of them are told apart as `collisions` says.
 
         `extra_code` adds a level in which the members of a group are numbered 0, 1, ... by the blake2b hash of their
         item_id, whatever the order they come in (by row where no ids are given). Its size is the largest group's;
-        without a collision there is no such level. `keep` leaves items that share an ID as they are. `level_sizes`
-        defaults to the largest code of each level plus one.
+        without a collision there is no such level. `nearest_free` first lets all but the nearest item of a group take
+        the nearest last code that is free under their prefix, and `balanced` chooses all last codes anew so that they
+        are in even use and differ under a prefix; what still collides gets the extra code. `keep` leaves items that
+        share an ID as they are.
+
+        Args:
+            level_sizes: defaults to the largest code of each level plus one.
+            last_level_distances: rows of `codes` -> squared distances (rows, codes of the last level) under the row's
+                other codes; `nearest_free` and `balanced` need them. A function, so that not all are held at once.
 
         Raises:
-            ValueError: codes below 0 or beyond their level's size, item_ids that repeat or do not fit in number.
+            ValueError: codes below 0 or beyond their level's size, item_ids that repeat or do not fit in number,
+                distances that are missing, of another shape or not finite.
         """
-        if collisions not in ("extra_code", "keep"):
-            raise ValueError(f"collisions must be 'extra_code' or 'keep', but is {collisions!r}")
         codes = np.asarray(codes)
         if codes.ndim != 2 or 0 in codes.shape:
             raise ValueError(f"expected codes of shape (items, levels) with at least one item, but got {codes.shape}")
         sizes = tuple(int(size) for size in (codes.max(axis=0) + 1 if level_sizes is None else level_sizes))
         _check_codes(codes, sizes)
-        codes = codes.astype(np.int32)
         ids = None if item_ids is None else np.asarray(item_ids, dtype=np.str_)
         if ids is not None:
             _check_item_ids(ids, len(codes))
-        if collisions == "extra_code":
-            extra = _places_in_groups(codes, ids)
-            if extra.any():
-                codes = np.column_stack([codes, extra])
-                sizes = (*sizes, int(extra.max()) + 1)
-        return cls(codes, sizes, ids)
+        unique, sizes = told_apart(codes.astype(np.int32), sizes, ids, collisions, last_level_distances)
+        return cls(unique, sizes, ids)
+
+    @classmethod
+    def from_tokenizer(
+        cls,
+        tokenizer: Tokenizer,
+        embeddings: Float[ndarray, "items dim"],
+        *,
+        item_ids: ndarray | Sequence[str] | None = None,
+        collisions: Collisions = "extra_code",
+    ) -> "SemanticIDs":
+        """The table of the codes that the tokenizer gives; `collisions` as in `from_codes`."""
+        codes = tokenizer.encode(embeddings)
+        distances = tokenizer_distances(tokenizer, embeddings, codes)
+        return cls.from_codes(
+            codes,
+            level_sizes=tokenizer.level_sizes,
+            item_ids=item_ids,
+            collisions=collisions,
+            last_level_distances=distances,
+        )
 
     @classmethod
     def read(
@@ -95,6 +119,47 @@ class SemanticIDs:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
+    def append(
+        self,
+        codes: Int[ndarray, "new levels"],
+        item_ids: ndarray | Sequence[str],
+        *,
+        collisions: Collisions = "extra_code",
+        last_level_distances: LastLevelDistances | None = None,
+    ) -> "SemanticIDs":
+        """A table with new items behind the old ones. No ID of an old item and no level size changes.
+
+        The codes are as the tokenizer gave them: as many as id_length, one less where this table has an extra level.
+        An item whose ID is taken gets the lowest free extra code, if there is such a level; else the nearest last code
+        free under its prefix (without `last_level_distances` the lowest), extra code 0 first. Under a full prefix it
+        shares an ID of its codes. `keep` always shares, with extra code 0; the other `collisions` mean the same here.
+        The new items may come in any order.
+
+        Args:
+            last_level_distances: rows of the new `codes` -> squared distances, as in `from_codes`.
+
+        Raises:
+            ValueError: no item_ids in this table, an item_id known already or repeated, codes that do not fit.
+        """
+        check_collisions(collisions)
+        if self.item_ids is None:
+            raise ValueError("this table has no item_ids, so nothing can be appended; make it with item_ids")
+        codes, new_ids = np.asarray(codes), np.asarray(item_ids, dtype=np.str_)
+        if codes.ndim != 2 or codes.shape[1] not in {self.id_length, max(1, self.id_length - 1)}:
+            levels = f"{self.id_length} levels (one less if the last tells items apart)"
+            raise ValueError(f"expected codes of {levels}, but got shape {codes.shape}")
+        _check_codes(codes, self.level_sizes[: codes.shape[1]])
+        _check_item_ids(new_ids, len(codes))
+        known = set(self.item_ids.tolist()).intersection(new_ids.tolist())
+        if known:
+            raise ValueError(f"{len(known)} item_ids are in the table already (such as {min(known)!r}); leave them out")
+        if collisions == "keep":
+            added = np.pad(codes, ((0, 0), (0, self.id_length - codes.shape[1])))
+        else:
+            added = free_ids(codes, self.codes, self.level_sizes, item_ids=new_ids, distances=last_level_distances)
+        item_ids = np.concatenate([self.item_ids, new_ids])
+        return SemanticIDs(np.concatenate([self.codes, added.astype(np.int32)]), self.level_sizes, item_ids)
+
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -102,6 +167,21 @@ class SemanticIDs:
     def id_length(self) -> int:
         """Number of codes of an ID, the extra one included."""
         return self.codes.shape[1]
+
+    @cached_property
+    def num_sharing(self) -> int:
+        """Number of items whose ID another item has too."""
+        return len(shared_rows(group_numbers(self.codes)))
+
+    def num_moved(self, codes: Int[ndarray, "items levels"]) -> int:
+        """Number of items that have other codes than these, the tokenizer's (an extra code does not count).
+
+        Raises:
+            ValueError: codes of another number of items or levels.
+        """
+        if len(codes) != len(self) or codes.shape[1] not in (self.id_length, self.id_length - 1):
+            raise ValueError(f"expected the tokenizer's codes of a table of {self.codes.shape}, but got {codes.shape}")
+        return int((self.codes[:, : codes.shape[1]] != codes).any(axis=1).sum())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -141,32 +221,6 @@ class SemanticIDs:
         except Exception as error:  # damaged bytes make zipfile and numpy raise errors of many kinds
             raise ValueError(f"{path} is not a whole file of semantic IDs ({error}); make them again") from error
         return loaded
-
-
-def _places_in_groups(codes: Int32[ndarray, "items levels"], item_ids: ndarray | None) -> Int32[ndarray, " items"]:
-    """Position of every row among the rows that share its codes: 0 for the first (and for a row of its own)."""
-    by_code = np.lexsort(codes.T[::-1])
-    starts_group = np.ones(len(codes), dtype=bool)
-    starts_group[1:] = (codes[by_code[1:]] != codes[by_code[:-1]]).any(axis=1)
-    group = np.empty(len(codes), dtype=np.int64)
-    group[by_code] = np.cumsum(starts_group) - 1
-
-    shared = np.flatnonzero(np.bincount(group)[group] > 1)
-    shared = shared[np.lexsort((*_hash_order(shared, item_ids), group[shared]))]
-    starts = np.flatnonzero(np.diff(group[shared], prepend=-1))
-    lengths = np.diff(starts, append=len(shared))
-    places = np.zeros(len(codes), dtype=np.int32)
-    places[shared] = np.arange(len(shared)) - np.repeat(starts, lengths)
-    return places
-
-
-def _hash_order(rows: Int[ndarray, " rows"], item_ids: ndarray | None) -> tuple[ndarray, ...]:
-    """Sort keys of the rows, the last one first as np.lexsort wants them: hash of the item_id, then the item_id."""
-    if item_ids is None:
-        return (rows,)
-    ids = item_ids[rows]
-    hashes = [int.from_bytes(hashlib.blake2b(str(item_id).encode(), digest_size=8).digest()) for item_id in ids]
-    return ids, np.array(hashes, dtype=np.uint64)
 
 
 def _check_codes(codes: ndarray, level_sizes: tuple[int, ...]) -> None:

@@ -30,6 +30,12 @@ class Catalogue:
         """The row of every item_id."""
         return {item_id: row for row, item_id in enumerate(self.item_ids.tolist())}
 
+    def with_items(self, added: "Catalogue") -> "Catalogue":
+        """These items, then the added ones; of the added fields only those that these items have."""
+        missing = [""] * len(added)
+        fields = {name: texts + added.fields.get(name, missing) for name, texts in self.fields.items()}
+        return Catalogue(np.concatenate([self.item_ids, added.item_ids]), fields)
+
     def title(self, row: int) -> str:
         """The item's title; its item_id where it has none."""
         titles = self.fields.get("title")

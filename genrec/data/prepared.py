@@ -38,6 +38,12 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
     atomic_json(folder / REPORT_FILE, prepared.report)
 
 
+def write_catalogue(catalogue: Catalogue, folder: Path) -> None:
+    """Write the items alone, as `read_catalogue` reads them."""
+    with open_database() as database:
+        _write_items(database, catalogue, folder / ITEMS_FILE)
+
+
 def _write_items(database: DuckDBPyConnection, catalogue: Catalogue, path: Path) -> None:
     columns = {"row": np.arange(len(catalogue)), "column 0": catalogue.item_ids}
     columns |= {

@@ -12,27 +12,32 @@ from numpy import ndarray
 from genrec.data.sources.rows import open_database, quoted_text
 from genrec.errors import DataError
 
-_FORMS = (
-    "expected .npy (one row an item, in the order of items.parquet), .npz (item_ids, vectors) "
-    "or .parquet (columns item_id, vector)"
-)
+_FORMS_WITH_IDS = ".npz (item_ids, vectors) or .parquet (columns item_id, vector)"
 
 
-def read_vectors(path: Path, item_ids: ndarray) -> Float32[ndarray, "items embedding_dim"]:
+def read_vectors(
+    path: Path, item_ids: ndarray, *, order: str = "items.parquet"
+) -> Float32[ndarray, "items embedding_dim"]:
     """The vector of every item, in the order of `item_ids`; further items in the file are left out.
+
+    `order` names the file whose order `item_ids` have, which is that of an .npy.
 
     Raises:
         DataError: another form or number of rows, an item without a vector, a value that is not finite.
     """
+    forms = f"expected .npy (one row an item, in the order of {order}), {_FORMS_WITH_IDS}"
     if not path.is_file():
-        raise DataError(f"embeddings.file {path} does not exist; {_FORMS}")
+        raise DataError(f"the file of vectors {path} does not exist; {forms}")
     try:
-        vectors = _READERS[path.suffix](path, item_ids) if path.suffix in _READERS else None
+        if path.suffix == ".npy":
+            vectors = _read_npy(path, item_ids, order)
+        else:
+            vectors = _READERS[path.suffix](path, item_ids) if path.suffix in _READERS else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, duckdb.Error) as error:
         reason = str(error).partition("\n")[0]  # DuckDB repeats its query below
-        raise DataError(f"{path} cannot be read as vectors ({reason}); {_FORMS}") from error
+        raise DataError(f"{path} cannot be read as vectors ({reason}); {forms}") from error
     if vectors is None:
-        raise DataError(f"{path} is of an unknown kind; {_FORMS}")
+        raise DataError(f"{path} is of an unknown kind; {forms}")
     if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
         raise DataError(
             f"{path} holds {vectors.dtype} {vectors.shape}; expected floats of shape (items, embedding_dim)"
@@ -47,12 +52,12 @@ def read_vectors(path: Path, item_ids: ndarray) -> Float32[ndarray, "items embed
     return vectors
 
 
-def _read_npy(path: Path, item_ids: ndarray) -> ndarray:
+def _read_npy(path: Path, item_ids: ndarray, order: str) -> ndarray:
     vectors = np.load(path, allow_pickle=False)
     if len(vectors) != len(item_ids):
         raise DataError(
             f"{path} has {len(vectors)} rows, but there are {len(item_ids)} items; expected one row an item, in the "
-            "order of items.parquet. An .npz or Parquet file with item ids is safer"
+            f"order of {order}. An .npz or Parquet file with item ids is safer"
         )
     return vectors
 
@@ -89,4 +94,4 @@ def _in_order(path: Path, found: list[str], vectors: ndarray, item_ids: ndarray)
     return np.asarray(vectors)[[place[item_id] for item_id in item_ids.tolist()]]
 
 
-_READERS = {".npy": _read_npy, ".npz": _read_npz, ".parquet": _read_parquet}
+_READERS = {".npz": _read_npz, ".parquet": _read_parquet}

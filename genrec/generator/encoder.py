@@ -24,23 +24,54 @@ class Encoded(NamedTuple):
 
 
 class ItemEmbedding(nn.Module):
-    """Vector of an item: the sum of its codes' vectors, plus a learned vector of its own if `item_vectors`."""
+    """Vector of an item: the sum of its codes' vectors, plus a learned vector of its own if `item_vectors`.
+
+    An item that came after the training has the mean of all learned vectors for its own: what items have in common,
+    which the encoder expects of each of them.
+    """
+
+    mean_item_vector: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(config.num_items, config.level_sizes)
         self.code_vectors = nn.Embedding(self.vocabulary.num_tokens, config.width)
         self.item_vectors = nn.Embedding(config.num_items, config.width) if config.item_vectors else None
+        self.register_buffer("mean_item_vector", torch.zeros(config.width), persistent=False)
 
     def forward(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         """Vectors of the items in these rows; what padding (-1) gets is for the caller to mask."""
         vectors = self.code_vectors(self.vocabulary.tokens_of(rows)).sum(-2)
-        if self.item_vectors is not None:
-            vectors = vectors + self.item_vectors(rows.clamp(min=0))
-        return vectors
+        own = self.own_vectors(rows)
+        return vectors if own is None else vectors + own
+
+    def own_vectors(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"] | None:
+        """The items' learned vectors, padding as in `forward`; None if items have no vectors of their own."""
+        if self.item_vectors is None:
+            return None
+        rows = rows.clamp(min=0)
+        if not len(self.vocabulary.added_codes):
+            return self.item_vectors(rows)
+        num_trained = self.item_vectors.num_embeddings
+        learned = self.item_vectors(rows.clamp(max=num_trained - 1))
+        return torch.where((rows < num_trained).unsqueeze(-1), learned, self.mean_item_vector)
+
+    @torch.no_grad()
+    def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
+        """Know items that came after the training by their codes, in the rows after all known ones."""
+        self.vocabulary.add_codes(codes)
+        mean = (
+            torch.zeros_like(self.mean_item_vector) if self.item_vectors is None else self.item_vectors.weight.mean(0)
+        )
+        self.mean_item_vector = mean
+
+    def by_content(self) -> Float[Tensor, "items width"]:
+        """Vectors of all items, those that came after the training too, as if none had a learned vector of its own."""
+        codes = torch.cat([self.vocabulary.item_codes, self.vocabulary.added_codes]).long()
+        return self.code_vectors(codes + self.vocabulary.offsets).sum(-2) + self.mean_item_vector
 
     def all(self) -> Float[Tensor, "items width"]:
-        """Vectors of the whole catalogue, in row order."""
+        """Vectors of all items of the training, in row order."""
         return self(torch.arange(len(self.vocabulary.item_codes), device=self.code_vectors.weight.device))
 
 
@@ -91,8 +122,9 @@ class BidirectionalTokenEncoder(nn.Module):
         """States of all tokens; the summary is their mean."""
         tokens = embedding.vocabulary.tokens_of(history)
         vectors = embedding.code_vectors(tokens)
-        if embedding.item_vectors is not None:
-            vectors = vectors + embedding.item_vectors(history.clamp(min=0)).unsqueeze(-2)
+        own = embedding.own_vectors(history)
+        if own is not None:
+            vectors = vectors + own.unsqueeze(-2)
         vectors = vectors.flatten(1, 2)
         known = (history >= 0).repeat_interleave(tokens.shape[-1], dim=1)
         states = self.dropout(vectors + self.positions(torch.arange(vectors.shape[1], device=history.device)))

@@ -90,9 +90,20 @@ class Generator(PreTrainedModel):
         item_logits = self.item_logits(encoded.summary[has_target]) if with_item_logits else None
         return Prediction(code_logits, item_logits)
 
+    def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
+        """Read and write items that came after the training, in the rows after all known ones.
+
+        Weights stay as they are, and saving leaves these items out. Raises ValueError for codes outside their levels.
+        """
+        self.embedding.add_items(codes)
+
     def item_logits(self, summary: Float[Tensor, "targets width"]) -> Float[Tensor, "targets items"]:
-        """Score of every catalogue item as the next one, by the encoder's state alone."""
+        """Score of every item of the training as the next one, by the encoder's state alone."""
         return self.dropout(summary) @ self.embedding.all().T
+
+    def content_logits(self, summary: Float[Tensor, "targets width"]) -> Float[Tensor, "targets items"]:
+        """Score of every item, those that came after the training too, by what its codes alone say of it."""
+        return summary @ self.embedding.by_content().T
 
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""

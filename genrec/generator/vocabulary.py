@@ -11,10 +11,12 @@ from torch import Tensor, nn
 class Vocabulary(nn.Module):
     """Tokens of every catalogue item; level l's code c is token `offset[l] + c`, so that no two levels share one.
 
-    `item_codes` (items, id_length) travels with the weights, which therefore know what they were trained on.
+    `item_codes` (items, id_length) travels with the weights, which therefore know what they were trained on. Items that
+    came later have the rows after those; their `added_codes` are not saved with the weights.
     """
 
     item_codes: Tensor
+    added_codes: Tensor
     offsets: Tensor
 
     def __init__(self, num_items: int, level_sizes: Sequence[int]) -> None:
@@ -22,6 +24,7 @@ class Vocabulary(nn.Module):
         self.level_sizes = tuple(level_sizes)
         self.num_tokens = sum(level_sizes)
         self.register_buffer("item_codes", torch.zeros(num_items, len(level_sizes), dtype=torch.int32))
+        self.register_buffer("added_codes", torch.zeros(0, len(level_sizes), dtype=torch.int32), persistent=False)
         offsets = list(accumulate(self.level_sizes, initial=0))[:-1]
         self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64))
 
@@ -32,16 +35,33 @@ class Vocabulary(nn.Module):
         """
         if codes.shape != self.item_codes.shape:
             raise ValueError(f"expected codes of shape {tuple(self.item_codes.shape)}, got {tuple(codes.shape)}")
-        sizes = torch.tensor(self.level_sizes)
-        if bool(((codes < 0) | (codes >= sizes)).any()):
-            highest = codes.amax(0).tolist()
-            raise ValueError(f"expected codes below the level sizes {self.level_sizes}, got up to {highest}")
+        self._check(codes)
         self.item_codes.copy_(codes)
+
+    def add_codes(self, codes: Int[Tensor, "items id_length"]) -> None:
+        """Take in the semantic IDs of items that came after the training, for the rows after all known ones.
+
+        Raises ValueError as `set_codes`.
+        """
+        if codes.shape[1] != len(self.level_sizes):
+            raise ValueError(f"expected codes of {len(self.level_sizes)} levels, got {codes.shape[1]}")
+        self._check(codes)
+        self.added_codes = torch.cat([self.added_codes, codes.to(self.added_codes)])
 
     def codes_of(self, rows: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch id_length"]:
         """Codes of the items; padding (-1) gets those of row 0 and has to be masked by the reader."""
-        return self.item_codes[rows.clamp(min=0)].long()
+        rows = rows.clamp(min=0)
+        if not len(self.added_codes):
+            return self.item_codes[rows].long()
+        place = rows - len(self.item_codes)
+        trained = self.item_codes[rows.clamp(max=len(self.item_codes) - 1)]
+        return torch.where(place.unsqueeze(-1) < 0, trained, self.added_codes[place.clamp(min=0)]).long()
 
     def tokens_of(self, rows: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch id_length"]:
         """Tokens of the items, padding as in `codes_of`."""
         return self.codes_of(rows) + self.offsets
+
+    def _check(self, codes: Int[Tensor, "items id_length"]) -> None:
+        if bool(((codes < 0) | (codes >= torch.tensor(self.level_sizes, device=codes.device))).any()):
+            highest = codes.amax(0).tolist()
+            raise ValueError(f"expected codes below the level sizes {self.level_sizes}, got up to {highest}")

@@ -9,10 +9,11 @@ from jaxtyping import Float32, Int, Int64
 from numpy import ndarray
 
 from genrec.data.batches import history_batch
-from genrec.generator.beam_search import Score, beam_search
+from genrec.generator.beam_search import Score
 from genrec.generator.model import Generator
+from genrec.recommendation.added_items import AddedItems, with_added_items
+from genrec.recommendation.search import Found, RowFilters, Search
 from trie import TorchTrie
-from trie.filters import AllowRows, Conjunction, DenyRows
 from trie.step import certified
 
 Rank = Literal["codes", "blend"]
@@ -43,30 +44,27 @@ def find_candidates(
     histories: Sequence[Int[ndarray, " _"]],
     *,
     beam_size: int,
-    denied: Sequence[Int[ndarray, " _"]] | None = None,
-    allowed: Sequence[Int[ndarray, " _"] | None] | None = None,
+    filters: RowFilters | None = None,
     score: Score = "joint",
+    added: AddedItems | None = None,
 ) -> Candidates:
     """The `beam_size` best items for every history (item rows, oldest first, at least one each).
 
-    `denied` and `allowed` are item rows per history; None allows everything. One batch: the caller chooses its size.
+    One batch: the caller chooses its size. With `added` items so many are found among the others, and among these.
     """
+    filters, num_known = filters or RowFilters(), trie.trie.num_rows
     with torch.inference_mode():
         batch = history_batch(histories, max_items=generator.config.max_items).to(trie.device)
-        read = generator.read_history(batch)
-        filters: list[DenyRows | AllowRows] = []
-        if denied is not None:
-            filters.append(DenyRows.from_rows(trie, denied))
-        if allowed is not None:
-            filters.append(AllowRows.from_rows(trie, allowed))
-        alive = Conjunction.of(*filters).alive if filters else None
-        leaves = beam_search(
-            generator, trie, read, batch_size=len(histories), beam_size=beam_size, alive=alive, score=score
-        )
-        item_log_probs = generator.item_logits(read.start[:, 0]).float().log_softmax(-1)
-        found = item_log_probs.gather(1, leaves.row.clamp(min=0)).masked_fill(leaves.row < 0, -torch.inf)
-        parts = (leaves.row, leaves.score, found, certified(leaves))
-        return Candidates(*(_widened(part, beam_size) for part in (part.cpu().numpy() for part in parts)))
+        search = Search(generator, generator.read_history(batch), len(histories), beam_size, score)
+        leaves = search.leaves(trie, filters if added is None else filters.within(0, num_known))
+        item_log_probs = generator.item_logits(search.read.start[:, 0]).float().log_softmax(-1)
+        by_item_head = item_log_probs.gather(1, leaves.row.clamp(min=0)).masked_fill(leaves.row < 0, -torch.inf)
+        found = Found(leaves.row, leaves.score, by_item_head, certified(leaves))
+        if added is not None:
+            theirs = filters.within(num_known, added.trie.trie.num_rows)
+            found = with_added_items(found, search, added, filters=theirs, first_row=num_known)
+        width = beam_size if added is None else 2 * beam_size
+        return Candidates(*(_widened(part, width) for part in (part.cpu().numpy() for part in found)))
 
 
 def rank_candidates(candidates: Candidates, *, rank: Rank, blend_weight: float) -> Ranked:

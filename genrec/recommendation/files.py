@@ -13,7 +13,8 @@ from genrec.atomic_files import atomic_write
 from genrec.data.sources.files import open_text
 from genrec.data.sources.rows import quoted_path, quoted_text
 from genrec.errors import DataError
-from genrec.recommendation.recommender import RecommendationList, Recommender
+from genrec.recommendation.lists import RecommendationList
+from genrec.recommendation.recommender import Recommender
 
 _HISTORIES_AT_ONCE = 4096
 _FORMATS = "expected a name that ends in .jsonl, .jsonl.gz or .parquet"

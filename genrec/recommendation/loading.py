@@ -10,21 +10,22 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 
+from genrec.additions.stored import read_additions
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import read_json
 from genrec.data.prepared import read_catalogue
 from genrec.errors import ArtifactError
 from genrec.generator.model import Generator
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
+from genrec.stored_ids import load_prefix_trie, load_semantic_ids, trie_holds
 from genrec.strict_loading import load_dataclass
 from tokenizer import SemanticIDs
 from trie import PrefixTrie
 
 RANKING_FILE = "ranking.json"
-_CHECKED_ROWS = 100_000
 
 
-def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu") -> Recommender:
+def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu", with_additions: bool = True) -> Recommender:
     """The recommender of a run folder; `ArtifactError` if a part is missing, damaged or of other semantic IDs."""
     run = RunFolder.open(path)
     for stage in ("prepare", "tokenize", "index", "train"):
@@ -34,7 +35,12 @@ def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu") -> Re
     generator = load_generator(run.generator, device=device)
     prefix_trie = load_prefix_trie(run)
     check_same_ids(run, semantic_ids, np.asarray(catalogue.item_ids), generator, prefix_trie)
-    return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run))
+    additions = read_additions(run, semantic_ids) if with_additions else None
+    if additions is not None:
+        catalogue = catalogue.with_items(additions.catalogue)
+        generator.add_items(torch.from_numpy(additions.semantic_ids.codes[len(semantic_ids) :]))
+    added = None if additions is None else additions.prefix_trie
+    return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run), added=added)
 
 
 def recommendation_config(run: RunFolder) -> RecommendationConfig:
@@ -44,22 +50,6 @@ def recommendation_config(run: RunFolder) -> RecommendationConfig:
     if config.blend_weight is not None:
         return config
     return replace(config, blend_weight=float(read_json(run.generator / RANKING_FILE)["blend_weight"]))
-
-
-def load_semantic_ids(run: RunFolder) -> SemanticIDs:
-    """The run's table of codes; `ArtifactError` if it is missing or damaged."""
-    try:
-        return SemanticIDs.load(run.semantic_ids)
-    except ValueError as error:
-        raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
-
-
-def load_prefix_trie(run: RunFolder) -> PrefixTrie:
-    """The run's trie; `ArtifactError` if it is missing or damaged."""
-    try:
-        return PrefixTrie.load(run.prefix_trie)
-    except ValueError as error:
-        raise ArtifactError(f"{error}; make it with `genrec index {run.path}`") from error
 
 
 def load_generator(folder: Path, *, device: str = "cpu") -> Generator:
@@ -84,19 +74,5 @@ def check_same_ids(
         raise ArtifactError(f"{run.generator} was trained on other semantic IDs than {run.semantic_ids}; {remedy}")
     if prefix_trie.num_rows != len(semantic_ids) or prefix_trie.level_sizes != semantic_ids.level_sizes:
         raise ArtifactError(f"{run.prefix_trie} has another shape than {run.semantic_ids}; {remedy}")
-    if not _holds(prefix_trie, semantic_ids):
+    if not trie_holds(prefix_trie, semantic_ids.codes):
         raise ArtifactError(f"{run.prefix_trie} was made from other semantic IDs than {run.semantic_ids}; {remedy}")
-
-
-def _holds(prefix_trie: PrefixTrie, semantic_ids: SemanticIDs) -> bool:
-    """Whether (a spread sample of) the items stand in the trie under their own codes."""
-    rows = np.unique(np.linspace(0, len(semantic_ids) - 1, _CHECKED_ROWS).astype(np.int64))
-    tree = prefix_trie.to("cpu")
-    node = torch.zeros(len(rows), dtype=torch.int64)
-    for level in range(prefix_trie.length):
-        node = tree.advance(level, node, torch.from_numpy(semantic_ids.codes[rows, level].astype(np.int64)))
-    if bool((node < 0).any()):
-        return False
-    positions = torch.from_numpy(np.ascontiguousarray(prefix_trie.arrays.position)[rows]).long()
-    first, last = tree.first(prefix_trie.length, node), tree.first(prefix_trie.length, node + 1)
-    return bool(((first <= positions) & (positions < last)).all())

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from genrec.data.catalogue import Catalogue
 from genrec.errors import UnknownItemError
 from genrec.generator.beam_search import Score
 from genrec.generator.model import Generator
+from genrec.recommendation.added_items import AddedItems
 from genrec.recommendation.candidates import Candidates, Rank, find_candidates, rank_candidates
+from genrec.recommendation.lists import Recommendation, RecommendationList
+from genrec.recommendation.search import RowFilters
 from trie import PrefixTrie, TorchTrie
 
 
@@ -32,6 +35,8 @@ class RecommendationConfig:
     score: Score = "joint"
     batch_size: int = 256
     """Histories searched at once."""
+    added_items_boost: float = 1.0
+    """Times as likely as their codes say are the items that came after the training; above 1 they are shown more."""
 
     def __post_init__(self) -> None:
         for name in ("k", "beam_size", "batch_size"):
@@ -39,35 +44,8 @@ class RecommendationConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.blend_weight is not None and not 0 <= self.blend_weight <= 1:
             raise ValueError(f"blend_weight must lie between 0 and 1, got {self.blend_weight}")
-
-
-class Recommendation(NamedTuple):
-    """One recommended item."""
-
-    item_id: str
-    score: float
-    """Natural log-probability, at most 0."""
-
-
-@dataclass(frozen=True)
-class RecommendationList(Sequence[Recommendation]):
-    """What one history gets, best first."""
-
-    recommendations: tuple[Recommendation, ...]
-    certified: int | None
-    """How many at the head are proven to be the exact top by their codes; None for a blend."""
-    ignored: tuple[str, ...] = ()
-    """Ids of the history that the catalogue does not have."""
-
-    @overload
-    def __getitem__(self, index: int) -> Recommendation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Recommendation]: ...
-    def __getitem__(self, index: int | slice) -> Recommendation | Sequence[Recommendation]:
-        return self.recommendations[index]
-
-    def __len__(self) -> int:
-        return len(self.recommendations)
+        if not self.added_items_boost > 0:
+            raise ValueError(f"added_items_boost must be above 0, got {self.added_items_boost}")
 
 
 class Request(NamedTuple):
@@ -96,22 +74,40 @@ class Recommender:
 
     generator: Generator
     trie: TorchTrie
+    """Of the items that the generator was trained on."""
     catalogue: Catalogue
+    """Of these, then of those that came later."""
     config: RecommendationConfig = field(default_factory=RecommendationConfig)
+    added: AddedItems | None = None
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> "Recommender":
-        """The recommender of a run folder; `ArtifactError` if its parts are missing or do not belong together."""
+    def from_pretrained(
+        cls, path: str | os.PathLike[str], *, device: str = "cpu", with_additions: bool = True
+    ) -> "Recommender":
+        """The recommender of a run folder; `ArtifactError` if its parts are missing or do not belong together.
+
+        `with_additions`: whether it knows the items that `genrec add-items` added; the run was evaluated without.
+        """
         from genrec.recommendation.loading import load_recommender
 
-        return load_recommender(path, device=device)
+        return load_recommender(path, device=device, with_additions=with_additions)
 
     @classmethod
     def of(
-        cls, generator: Generator, prefix_trie: PrefixTrie, catalogue: Catalogue, config: RecommendationConfig
+        cls,
+        generator: Generator,
+        prefix_trie: PrefixTrie,
+        catalogue: Catalogue,
+        config: RecommendationConfig,
+        *,
+        added: PrefixTrie | None = None,
     ) -> "Recommender":
-        """A recommender on the generator's device."""
-        return cls(generator.eval(), prefix_trie.to(generator.device), catalogue, config)
+        """A recommender on the generator's device.
+
+        `added`: the trie of items that the generator has by `add_items`; the catalogue has them behind the others.
+        """
+        later = None if added is None else AddedItems(added.to(generator.device), config.added_items_boost)
+        return cls(generator.eval(), prefix_trie.to(generator.device), catalogue, config, later)
 
     def recommend(
         self,
@@ -186,9 +182,9 @@ class Recommender:
             self.trie,
             histories,
             beam_size=beam_size,
-            denied=denied,
-            allowed=allowed,
+            filters=RowFilters(denied, allowed),
             score=self.config.score,
+            added=self.added,
         )
 
     @property

@@ -10,7 +10,14 @@ from accelerate.state import AcceleratorState
 
 from tokenizer import RQVAE
 from tokenizer.network import RQVAEConfig, RQVAENetwork
-from tokenizer.training import parameter_groups, reset_unused_codes, resets_after, scheduled_batches, train_network
+from tokenizer.training import (
+    Schedule,
+    parameter_groups,
+    reset_unused_codes,
+    resets_after,
+    scheduled_batches,
+    train_network,
+)
 
 
 def small_network(dim=6, **config):
@@ -34,7 +41,7 @@ def test_widths_halve_from_the_embedding_to_the_latent(embedding_dim, sizes):
 
 def test_an_epoch_has_every_row_once_in_even_batches_and_the_next_another_order():
     def batches(epoch):
-        scheduled = scheduled_batches(10, RQVAEConfig(batch_size=4), seed=0, epoch=epoch)
+        scheduled = scheduled_batches(10, Schedule(3, 4, 1e-3), seed=0, epoch=epoch)
         return [rows.tolist() for rows, _ in scheduled]
 
     first = batches(0)
@@ -44,26 +51,40 @@ def test_an_epoch_has_every_row_once_in_even_batches_and_the_next_another_order(
 
 
 def test_the_learning_rate_falls_from_one_over_a_half_to_zero():
-    config = RQVAEConfig(batch_size=5, epochs=2, learning_rate=8.0)
-    rates = [rate for epoch in (0, 1) for _, rate in scheduled_batches(10, config, seed=0, epoch=epoch)]
+    schedule = Schedule(epochs=2, batch_size=5, learning_rate=8.0)
+    rates = [rate for epoch in (0, 1) for _, rate in scheduled_batches(10, schedule, seed=0, epoch=epoch)]
     assert rates == pytest.approx([8, 4 + 8**0.5, 4, 4 - 8**0.5])
 
 
 def test_unused_codes_are_moved_now_and_then_and_after_the_last_epoch():
-    config = RQVAEConfig(epochs=100, warmup_share=0.15, reset_every_epochs=10, reset_until_epoch=50)
+    config = RQVAEConfig(epochs=100, warmup_share=0.15, settling_share=0.0, reset_until_epoch=50)
     assert [epoch + 1 for epoch in range(100) if resets_after(epoch, config)] == [20, 30, 40, 50, 100]
 
 
-def test_only_matrices_decay():
-    network = small_network()
-    decayed, kept = parameter_groups(network, RQVAEConfig(weight_decay=0.3))
+def test_only_matrices_of_layers_decay():
+    network = small_network(codebook_update="gradient")
+    decayed, kept = parameter_groups(network, weight_decay=0.3)
     assert decayed["weight_decay"] == 0.3 and kept["weight_decay"] == 0
     assert all(parameter.ndim == 2 for parameter in decayed["params"])
+    linear = [network.encoder.linear.weight, network.decoder.linear.weight]
+    assert all(any(parameter is path for parameter in kept["params"]) for path in linear)
     assert len(decayed["params"]) + len(kept["params"]) == len(list(network.parameters()))
 
 
+def test_averaged_codebooks_are_no_matter_of_the_optimizer():
+    network = small_network(codebook_update="ema")
+    groups = parameter_groups(network, weight_decay=0.3)
+    assert not any(parameter is network.codebooks for group in groups for parameter in group["params"])
+
+
+def test_an_untrained_network_with_linear_paths_is_a_projection_and_back():
+    network = small_network(dim=6)
+    network.start_at(torch.eye(6)[:, :6])
+    assert torch.allclose(network.decoder(network.encoder(torch.from_numpy(items()))), torch.from_numpy(items()))
+
+
 def test_an_unused_code_comes_back_into_use_without_its_momentum():
-    network = small_network()
+    network = small_network(codebook_update="gradient")
     sample = torch.from_numpy(items())
     optimizer = torch.optim.AdamW(network.parameters())
     with torch.no_grad():
@@ -74,14 +95,14 @@ def test_an_unused_code_comes_back_into_use_without_its_momentum():
     moments = optimizer.state[network.codebooks]["exp_avg"]
     moments.fill_(1.0)
     reset_unused_codes(network, sample, optimizer)
-    assert 2 in network.encode(sample)[:, 0]
+    assert 2 in network(sample).quantized.codes[:, 0]
     assert moments[0, 2].tolist() == [0.0] * moments.shape[2]
-    assert len(network.encode(sample)[:, 0].unique()) == 4
+    assert len(network(sample).quantized.codes[:, 0].unique()) == 4
 
 
 def test_a_training_that_diverges_is_refused_with_a_remedy():
     config = RQVAEConfig(epochs=3, learning_rate=1e30, warmup_share=0.0)
-    with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d of 3; lower learning_rate"):
+    with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d of 2; lower learning_rate"):
         train_network(small_network(), items(), config, seed=0)
 
 

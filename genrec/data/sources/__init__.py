@@ -1,7 +1,7 @@
 """Every format of the outside world -> raw interactions and items."""
 
 from genrec.data.sources.config import DataConfig
-from genrec.data.sources.formats import read_source
+from genrec.data.sources.formats import read_items_file, read_source
 from genrec.data.sources.raw import RawData, RawInteractions, RawItems
 
-__all__ = ["DataConfig", "RawData", "RawInteractions", "RawItems", "read_source"]
+__all__ = ["DataConfig", "RawData", "RawInteractions", "RawItems", "read_items_file", "read_source"]

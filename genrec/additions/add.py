@@ -1,0 +1,149 @@
+"""New items into a finished run: embedded and coded by what the run was made with; nothing is fitted again."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from genrec.additions.coding import Coded, file_codes, tokenizer_codes
+from genrec.additions.embedding import embedded_vectors, known_vectors
+from genrec.additions.finished_run import FinishedRun
+from genrec.additions.new_items import NewItems, read_new_items, vectors_from_file
+from genrec.additions.stored import Additions, read_additions, write_additions
+from genrec.artifacts import RunFolder
+from genrec.errors import DataError
+from genrec.progress import Progress, Silence
+from tokenizer import Drift, SemanticIDs
+from trie import PrefixTrie
+
+FileName = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class AddedItems:
+    """What was added."""
+
+    run: Path
+    item_ids: tuple[str, ...]
+    """In the order of their rows."""
+    num_items: int
+    """In the catalogue now."""
+    num_sharing: int
+    """Added items that have their ID in common with another item: the generator cannot tell these apart."""
+    drift: Drift | None
+    """How they fare under the tokenizer; None where codes came from a file, or say nothing of an item."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the ids, ready for JSON."""
+        return {
+            "run": str(self.run),
+            "added": len(self.item_ids),
+            "items": self.num_items,
+            "sharing_ids": self.num_sharing,
+            "drift": None if self.drift is None else self.drift.as_dict(),
+        }
+
+
+def add_items(
+    run: FileName,
+    items: FileName,
+    *,
+    vectors: FileName | None = None,
+    codes: FileName | None = None,
+    progress: Progress | None = None,
+) -> AddedItems:
+    """Give new items codes by the run's fitted tokenizer, so that it can read and recommend them from now on.
+
+    No ID, vector or weight of the run changes: the new items with a trie of theirs, and a table of all IDs, go to
+    `run/additions/`, whole or not at all. A second call adds to what the first one added.
+
+    Args:
+        items: CSV, TSV, JSONL or Parquet with the columns that the run's own items had; or a folder of such files.
+        vectors: their embeddings (.npz or .parquet with ids, or .npy in the order of `items`), for runs that were
+            embedded elsewhere.
+        codes: their codes, for runs whose codes came from a file.
+
+    Raises:
+        InputError: the run is not finished, its encoder is not at hand, an item is known already, or a file is not as
+            documented. Everything is left as it was.
+    """
+    folder, progress = RunFolder.open(run), progress or Silence()
+    with folder.lock():
+        finished = FinishedRun.read(folder)
+        earlier = read_additions(folder, finished.semantic_ids)
+        table = finished.semantic_ids if earlier is None else earlier.semantic_ids
+        assert table.item_ids is not None
+        new = read_new_items(finished, table.item_ids, Path(items))
+        content = None
+        if finished.codes_came_from_a_file:
+            coded = file_codes(finished, _codes_file(finished, codes, vectors), new.catalogue.item_ids)
+        else:
+            content = _content(finished, new, codes, vectors, progress)
+            coded = tokenizer_codes(finished, content, first_row=len(table), num_items=len(new.catalogue))
+        grown = _appended(table, new, coded, finished)
+        write_additions(folder, _joined(earlier, new, content, grown), base=finished.semantic_ids)
+        folder.append_log({"event": "items added", "items": len(new.catalogue), "catalogue": len(grown)})
+    item_ids = tuple(new.catalogue.item_ids.tolist())
+    return AddedItems(folder.path, item_ids, len(grown), _num_sharing(grown, len(item_ids)), coded.drift)
+
+
+def _codes_file(run: FinishedRun, codes: FileName | None, vectors: FileName | None) -> Path:
+    if codes is None or vectors is not None:
+        raise DataError(
+            f"the codes of {run.path} came from a file (tokenizer.codes), so there is no tokenizer: "
+            "give those of the new items with --codes FILE, and no --vectors"
+        )
+    return Path(codes)
+
+
+def _content(
+    run: FinishedRun, new: NewItems, codes: FileName | None, vectors: FileName | None, progress: Progress
+) -> Float[ndarray, "items embedding_dim"] | None:
+    """What the tokenizer, or the map to its inputs, reads of the new items; None if that is nothing."""
+    if codes is not None:
+        raise DataError(f"the codes of {run.path} come from its tokenizer, and so do those of new items; drop --codes")
+    if run.made_by["kind"] == "sequential":
+        return None
+    if vectors is not None:
+        return vectors_from_file(run, Path(vectors), new, width=known_vectors(run).shape[1])
+    with progress.bar("embed") as bar:
+        return embedded_vectors(run, new.catalogue, bar=bar)
+
+
+def _appended(table: SemanticIDs, new: NewItems, coded: Coded, run: FinishedRun) -> SemanticIDs:
+    try:
+        return table.append(
+            coded.codes,
+            new.catalogue.item_ids,
+            collisions=run.made_by["collisions"],
+            last_level_distances=coded.distances,
+        )
+    except ValueError as error:
+        raise DataError(f"the codes of the new items do not fit to those of {run.path}: {error}") from error
+
+
+def _joined(
+    earlier: Additions | None,
+    new: NewItems,
+    content: Float[ndarray, "items embedding_dim"] | None,
+    semantic_ids: SemanticIDs,
+) -> Additions:
+    """What was added before and now."""
+    catalogue = new.catalogue
+    if earlier is not None:
+        catalogue = earlier.catalogue.with_items(catalogue)
+        if content is not None and earlier.embeddings is not None:
+            content = np.concatenate([earlier.embeddings, content])
+    codes = semantic_ids.codes[-len(catalogue) :]
+    prefix_trie = PrefixTrie.from_codes(codes, level_sizes=semantic_ids.level_sizes)
+    return Additions(catalogue, content, semantic_ids, prefix_trie)
+
+
+def _num_sharing(semantic_ids: SemanticIDs, num_new: int) -> int:
+    """How many of the last rows have an ID that another row has too."""
+    _, inverse, counts = np.unique(semantic_ids.codes, axis=0, return_inverse=True, return_counts=True)
+    return int((counts[inverse.reshape(-1)[-num_new:]] > 1).sum())

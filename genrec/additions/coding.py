@@ -1,0 +1,64 @@
+"""Codes of new items: from the run's fitted tokenizer, which is not fitted again, or from a file."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from genrec.additions.embedding import known_vectors
+from genrec.additions.finished_run import FinishedRun
+from genrec.errors import ArtifactError, DataError
+from genrec.tokenization.fitted import FittedTokenizer
+from tokenizer import Drift, drift
+from tokenizer.code_files import read_code_file
+from tokenizer.last_level import LastLevelDistances, tokenizer_distances
+
+
+class Coded(NamedTuple):
+    """Codes as tokenizer or file give them, before they are brought among the others."""
+
+    codes: Int[ndarray, "items levels"]
+    distances: LastLevelDistances | None = None
+    drift: Drift | None = None
+    """How the items fare under the tokenizer; None without one, and for `sequential`, which reads nothing of them."""
+
+
+def tokenizer_codes(
+    run: FinishedRun, vectors: Float[ndarray, "items embedding_dim"] | None, *, first_row: int, num_items: int
+) -> Coded:
+    """Codes by the run's tokenizer. `ArtifactError` if it is missing or damaged.
+
+    `vectors`: the content of the items in the rows from `first_row` on; None where the kind reads none.
+    """
+    content = None if vectors is None else known_vectors(run)
+    try:
+        fitted = FittedTokenizer.load(
+            run.folder.tokenizer,
+            kind=run.made_by["kind"],
+            collaborative_weight=run.made_by["collaborative_weight"],
+            content=content,
+        )
+    except ValueError as error:
+        raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
+    new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
+    codes, old = fitted.tokenizer.encode(new), fitted.inputs_of_known(content)
+    return Coded(
+        codes,
+        tokenizer_distances(fitted.tokenizer, new, codes),
+        None if old is None else drift(fitted.tokenizer, old, new),
+    )
+
+
+def file_codes(run: FinishedRun, path: Path, item_ids: ndarray) -> Coded:
+    """Codes of these items out of a file like the one that the run's own came from; `DataError` if they do not fit."""
+    try:
+        codes = read_code_file(path, item_ids=item_ids).codes
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if codes.shape[1] != run.num_levels:
+        raise DataError(
+            f"{path} has {codes.shape[1]} codes an item, but those of {run.path} were made of {run.num_levels}; "
+            "give as many"
+        )
+    return Coded(codes)

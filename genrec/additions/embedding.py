@@ -1,0 +1,62 @@
+"""Vectors of new items by the encoder that embedded a run's own, checked on a few of these."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
+
+from genrec.additions.finished_run import FinishedRun
+from genrec.atomic_files import read_json
+from genrec.data.catalogue import Catalogue
+from genrec.data.embeddings import EmbeddingConfig, embed_texts, item_texts
+from genrec.errors import DataError
+from genrec.progress import Bar
+
+_PROBES = 8
+_LARGEST_DIFFERENCE = 1e-2
+"""Of a vector, relative to its length: other machines round otherwise, other encoders differ by far more."""
+
+
+def known_vectors(run: FinishedRun) -> Float[ndarray, "items embedding_dim"]:
+    """The vectors of the run's own items, left on disk."""
+    run.folder.require("embed", "adding items")
+    return np.load(run.folder.embeddings, mmap_mode="c", allow_pickle=False)
+
+
+def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[ndarray, "items embedding_dim"]:
+    """Vectors of the new items by the run's encoder; TF-IDF keeps the words and axes that it learned from the known.
+
+    Raises:
+        DataError: the run's vectors came from a file, or the encoder gives other vectors now than it did then.
+    """
+    options, vectors = run.section("embeddings", EmbeddingConfig), known_vectors(run)
+    if options.file is not None:
+        raise DataError(
+            f"the items of {run.path} were embedded elsewhere (embeddings.file: {options.file}); "
+            "give the vectors of the new items with --vectors FILE"
+        )
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
+    known_texts = item_texts(run.catalogue, options)
+    texts = [known_texts[row] for row in rows] + item_texts(new, options)
+    embedded = embed_texts(texts, options, seed=run.config.get("seed", 0), fitted_on=known_texts, progress=bar)
+    about = read_json(run.folder.path / "embeddings.json")
+    if embedded.about != about:
+        raise DataError(_changed(run, about, embedded.about))
+    expected, found = np.asarray(vectors[rows]), embedded.vectors[: len(rows)]
+    longest_difference = _LARGEST_DIFFERENCE * np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    if expected.shape != found.shape or (np.linalg.norm(expected - found, axis=1) > longest_difference).any():
+        raise DataError(
+            f"the encoder gives other vectors for the items of {run.path} now than {run.folder.embeddings} holds: it "
+            "is another version, or the file was replaced; install the old one, or give vectors with --vectors FILE"
+        )
+    return embedded.vectors[len(rows) :]
+
+
+def _changed(run: FinishedRun, about: dict[str, Any], now: dict[str, Any]) -> str:
+    names = [name for name in {**about, **now} if about.get(name) != now.get(name)]
+    changes = ", ".join(f"{name} was {about.get(name)!r} and is {now.get(name)!r}" for name in names)
+    return (
+        f"the items of {run.path} were embedded otherwise than would be done now ({changes}); install the same "
+        "encoder, undo the change in config.yaml, or give vectors with --vectors FILE"
+    )

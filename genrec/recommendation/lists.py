@@ -1,0 +1,34 @@
+"""What a history gets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, overload
+
+
+class Recommendation(NamedTuple):
+    """One recommended item."""
+
+    item_id: str
+    score: float
+    """Natural log-probability, at most 0."""
+
+
+@dataclass(frozen=True)
+class RecommendationList(Sequence[Recommendation]):
+    """What one history gets, best first."""
+
+    recommendations: tuple[Recommendation, ...]
+    certified: int | None
+    """How many at the head are proven to be the exact top by their codes; None for a blend."""
+    ignored: tuple[str, ...] = ()
+    """Ids of the history that the catalogue does not have."""
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Recommendation]: ...
+    def __getitem__(self, index: int | slice) -> Recommendation | Sequence[Recommendation]:
+        return self.recommendations[index]
+
+    def __len__(self) -> int:
+        return len(self.recommendations)

@@ -1,0 +1,92 @@
+"""What a tokenizer reads of the items: their content, who is taken with whom, both, or when they first appear.
+
+The same map serves the items of the run and those that come later; a new item's collaborative vector is predicted from
+its content.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
+
+from genrec.data.collaborative import CollaborativeConfig, TrainingSequences, collaborative_vectors
+from genrec.data.content_map import ContentMap, fill_unseen
+from tokenizer.checkpoint import checked_array, read_checkpoint, stored_count, write_checkpoint
+from tokenizer.preparation import Preparation
+
+_KIND = "CollaborativeVectors"
+
+
+@dataclass(frozen=True, eq=False)
+class Collaborative:
+    """Collaborative vectors of all items of a run, those of unseen ones predicted, and the map that predicts."""
+
+    vectors: Float32[ndarray, "items dim"]
+    content_map: ContentMap
+
+    @classmethod
+    def fit(
+        cls,
+        sequences: TrainingSequences,
+        content: Float[ndarray, "items content_dim"],
+        config: CollaborativeConfig,
+        *,
+        seed: int,
+    ) -> "Collaborative":
+        """From the training sequences, and from the content where they say nothing."""
+        vectors, seen = collaborative_vectors(sequences, len(content), config=config, seed=seed)
+        return cls(*fill_unseen(content, vectors, seen, ridge=config.ridge))
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `config.json`, the latter with the SHA-256 of the former."""
+        arrays = {name: getattr(self.content_map, name) for name in ("weights", "content_mean", "vector_mean")}
+        sizes = {"num_items": len(self.vectors), "dim": self.vectors.shape[1], "content_dim": len(arrays["weights"])}
+        write_checkpoint(folder, _KIND, sizes, {"vectors": self.vectors, **arrays})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Collaborative":
+        """Read what `save` wrote. Raises ValueError for a file that is missing or damaged."""
+        stored, arrays = read_checkpoint(folder, _KIND)
+        items, dim, content_dim = (stored_count(folder, stored, key) for key in ("num_items", "dim", "content_dim"))
+        shapes = {"weights": (content_dim, dim), "content_mean": (content_dim,), "vector_mean": (dim,)}
+        parts = {name: checked_array(folder, arrays, name, shape) for name, shape in shapes.items()}
+        return cls(checked_array(folder, arrays, "vectors", (items, dim)), ContentMap(**parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Content and collaborative vectors side by side, each brought to a total variance: 1 - weight, and weight.
+
+    The content is standardised by dimension first, as the tokenizers do with content alone.
+    """
+
+    content: Preparation
+    collaborative: Preparation
+    factors: tuple[float, float]
+
+    @classmethod
+    def fit(
+        cls, content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"], *, weight: float
+    ) -> "Blend":
+        """The blend in which the collaborative vectors have this share of the variance."""
+        preparations = Preparation.fit(content, kind="standardise"), Preparation.fit(vectors, kind="centre")
+        variances = (
+            float((content.var(axis=0, dtype=np.float64) / preparations[0].scale.astype(np.float64) ** 2).sum()),
+            float(vectors.var(axis=0, dtype=np.float64).sum()),
+        )
+        shares = (1 - weight, weight)
+        first, second = (
+            (share / variance) ** 0.5 if variance > 0 else 0.0
+            for share, variance in zip(shares, variances, strict=True)
+        )
+        return cls(*preparations, (first, second))
+
+    def apply(
+        self, content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"]
+    ) -> Float32[ndarray, "items width"]:
+        """Both parts of the items, weighed."""
+        parts = (self.content.apply(content), self.collaborative.apply(vectors))
+        weighed = [part * factor for part, factor in zip(parts, self.factors, strict=True)]
+        return np.concatenate(weighed, axis=1).astype(np.float32)

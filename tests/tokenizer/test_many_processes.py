@@ -1,0 +1,46 @@
+"""The RQ-VAE under torchrun (gloo, CPU): two processes train as one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tokenizer import RQVAE, RQVAEConfig
+
+torch.set_num_threads(1)
+random = np.random.default_rng(0)
+embeddings = (random.normal(size=(8, 24))[np.arange(500) % 8] * 3 + random.normal(size=(500, 24))).astype(np.float32)
+# 10 epochs of 5 batches: 50 steps, the first 5 without quantisation
+config = RQVAEConfig(epochs=10, batch_size=100, dropout=0.0, gradient=sys.argv[2], codebook_update=sys.argv[3])
+fitted = RQVAE.fit(embeddings, num_levels=3, codebook_size=16, seed=4, config=config)
+if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+    fitted.save_pretrained(Path(sys.argv[1]))
+"""
+
+
+def trained(launcher, folder, *choices):
+    script = folder.parent / "fit.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, *launcher, script, folder, *choices], env=environment, check=True, timeout=120)
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("choices", [("straight_through", "gradient"), ("rotation", "ema")])
+def test_fifty_steps_on_two_processes_give_the_weights_of_one(tmp_path, choices):
+    one = trained([], tmp_path / "one", *choices)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    two = trained(torchrun, tmp_path / "two", *choices)
+    assert one.keys() == two.keys()
+    assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-5
