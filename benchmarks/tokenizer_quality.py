@@ -4,8 +4,9 @@
         --collisions extra_code,balanced --epochs 12 --seeds 0 --json FILE
 
 Each cell is a run in OUT/<kind>-<strategy>-<seed>; what is done there and unchanged is not repeated, and each finished
-cell is in the JSON at once. All cells share one embedding of the items. The best cell is the one with the highest
-NDCG@10 by codes on validation; test figures are only reported.
+cell is in the JSON at once. All cells share one embedding of the items; a cell whose semantic IDs equal those of an
+earlier one with the same seed (strategies differ only where codes collide) takes over its figures and says so. The best
+cell is the one with the highest NDCG@10 by codes on validation; test figures are only reported.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import numpy as np
 
 from benchmarks.machine import command_line, machine
 from genrec import run_pipeline
+from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, atomic_write, read_json
 from genrec.config import ExperimentConfig, load_config
 from genrec.data.prepared import read_catalogue
@@ -29,6 +31,7 @@ from tokenizer.plain_tables import plain_table
 
 PARTS = ("validation", "test_codes", "test_codes_history_filtered")
 METRICS = ("recall@10", "ndcg@10")
+TRAINED = (*PARTS, "train_seconds")
 _COLUMNS = {
     "validation NDCG@10": ("validation", "ndcg@10"),
     "test R@10": ("test_codes", "recall@10"),
@@ -67,7 +70,7 @@ def main() -> None:
     about = {"command": command_line("benchmarks.tokenizer_quality"), **machine()}
     for cell in cells:
         overrides = [*shared, f"embeddings.file={vectors}", *cell.overrides, f"seed={cell.seed}"]
-        found[cell.key] = measured(options.config, out / cell.key, cell, overrides)
+        found[cell.key] = measured(options.config, out / cell.key, cell, overrides, earlier=found)
         if options.json:
             summary = summarise(found.values())
             atomic_json(options.json, {**report, "about": about, "mean": summary, "cells": found})
@@ -135,24 +138,34 @@ def earlier_cells(path: Path | None, report: Mapping[str, Any]) -> dict[str, Any
     return {key: cell for key, cell in earlier["cells"].items() if "failed" not in cell}
 
 
-def measured(config: str, folder: Path, cell: Cell, overrides: Sequence[str]) -> dict[str, Any]:
+def measured(
+    config: str, folder: Path, cell: Cell, overrides: Sequence[str], *, earlier: Mapping[str, Any]
+) -> dict[str, Any]:
     """Figures of one cell; `failed` with the reason where it cannot be run, so that the others go on."""
     told = {"name": cell.name, "seed": cell.seed, "overrides": list(cell.overrides)}
     try:
+        run_pipeline(config, out=folder, overrides=overrides, until="tokenize", progress=for_terminal())
+        coded = figures_of_codes(folder)
+        equal = (key for key, one in earlier.items() if one.get("ids") == coded["ids"] and one["seed"] == cell.seed)
+        same = next(equal, cell.key)
+        if same != cell.key:
+            return {**told, **coded, "same_ids_as": same, **{name: earlier[same][name] for name in TRAINED}}
         metrics = run_pipeline(config, out=folder, overrides=overrides, progress=for_terminal()).metrics
     except GenRecError as error:
         return {**told, "failed": str(error)}
     assert metrics is not None
+    return {**told, **coded, **{part: metrics[part] for part in PARTS}, "train_seconds": metrics["seconds"]["train"]}
+
+
+def figures_of_codes(folder: Path) -> dict[str, Any]:
+    """What is known of a run once it is tokenized."""
     health = read_json(folder / "semantic_ids.json")
     ids = SemanticIDs.load(folder / "semantic_ids.npz")
-    _, owners = np.unique(ids.codes, axis=0, return_counts=True)
     return {
-        **told,
-        **{part: metrics[part] for part in PARTS},
-        "fit_seconds": metrics["seconds"]["tokenize"],
-        "train_seconds": metrics["seconds"]["train"],
+        "ids": ids.fingerprint,
+        "fit_seconds": RunFolder(folder).seconds()["tokenize"],
         "collision_rate": 1 - health["unique_share"],
-        "items_that_share_an_id": int(owners[owners > 1].sum()),
+        "items_that_share_an_id": ids.num_sharing,
         "id_length": ids.id_length,
         "level_sizes": list(ids.level_sizes),
         "relative_error": health.get("relative_error"),

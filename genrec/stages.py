@@ -108,7 +108,7 @@ def _write_tokenized(run: Run, tokenized: Tokenized, catalogue: Catalogue) -> No
         tokenized.fitted.save(folder.tokenizer)
     tokenized.semantic_ids.save(folder.semantic_ids)
     checked, names = health_of(tokenized, catalogue), names_of(tokenized, catalogue)
-    atomic_json(folder.path / "semantic_ids.json", {"made_by": plain(run.config.tokenizer.used()), **checked.as_dict()})
+    atomic_json(folder.path / "semantic_ids.json", {"made_by": plain(tokenized.made_by.used()), **checked.as_dict()})
     atomic_json(folder.path / "code_names.json", as_json(names))
     say(checked.table())
     try:

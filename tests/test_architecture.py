@@ -97,6 +97,7 @@ def test_public_names_are_the_documented_ones():
     import trie
 
     assert {"Recommender", "run_pipeline", "load_config", "ExperimentConfig", "UnknownItemError"} <= set(genrec.__all__)
+    assert "add_items" in genrec.__all__
     assert {"RQVAE", "ResidualKMeans", "SemanticIDs"} <= set(tokenizer.__all__)
     assert {"PrefixTrie", "TrieLogitsProcessor", "DenyRows", "AllowRows"} <= set(trie.__all__)
     for module in (genrec, tokenizer, trie):

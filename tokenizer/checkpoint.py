@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
+import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -81,6 +82,8 @@ def checked_array(folder: Path, arrays: Mapping[str, ndarray], name: str, shape:
             f"{folder / WEIGHTS_FILE}: expected array {name!r} as float32 {shape}, but found {what}; "
             f"it does not belong to {CONFIG_FILE} beside it"
         )
+    if not np.isfinite(found).all():
+        raise ValueError(f"{folder / WEIGHTS_FILE}: array {name!r} holds NaN or infinity; fit the tokenizer again")
     return found
 
 

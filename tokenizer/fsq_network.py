@@ -14,7 +14,7 @@ from tokenizer.preparation import PREPARATION_KINDS, PreparationKind
 
 SMALLEST_SCALAR, LARGEST_SCALAR = 2, 8
 _GOOD_SCALAR = 4
-"""Mentzer et al. 2023 advise against scalars of fewer values (section 4.1)."""
+"""Mentzer et al. 2023 take no fewer than five values; four make the powers of two."""
 _START_DEVIATION = 1.1
 """Deviation of a latent before tanh at which the values of a scalar come about equally often, if it is normal."""
 

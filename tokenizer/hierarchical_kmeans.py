@@ -195,5 +195,5 @@ def _warn_of_idle_levels(tree: ClusterTree, codebook_size: int) -> None:
         balanced = max(2, int(np.ceil(leaves ** (1 / len(tree.centroids)))))
         logger.warning(
             f"level {idle[0]} has the same code for all items, for {codebook_size} codes per level tell the {leaves} "
-            f"distinct items apart before; use {idle[0]} levels, or a codebook_size nearer to {balanced}"
+            f"distinct items apart before; use a num_levels of {idle[0]}, or a codebook_size nearer to {balanced}"
         )

@@ -181,7 +181,11 @@ def full_precision_accelerator() -> Iterator[Accelerator]:
     """An accelerator that computes in float32 and leaves the program free to choose another precision afterwards."""
     was_initialized = is_initialized()
     try:
-        yield Accelerator(gradient_accumulation_steps=1, kwargs_handlers=[AutocastKwargs(enabled=False)])
+        yield Accelerator(
+            cpu=not torch.accelerator.is_available(),  # else accelerate takes torchrun's CPU processes for one each
+            gradient_accumulation_steps=1,
+            kwargs_handlers=[AutocastKwargs(enabled=False)],
+        )
     finally:
         if not was_initialized:
             # else a later Accelerator(mixed_precision="bf16") would be refused

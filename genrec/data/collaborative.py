@@ -49,6 +49,10 @@ class TrainingSequences(NamedTuple):
     offsets: Int[ndarray, " users+1"]
 
 
+class NoNeighboursError(ValueError):
+    """The sequences say nothing about which items go together."""
+
+
 class CollaborativeVectors(NamedTuple):
     """A vector of length 1 for each item that has co-occurred with another; zeros for the others."""
 
@@ -80,12 +84,15 @@ def collaborative_vectors(
     """Vectors of the items by their neighbours in the sequences; the same for the same input and seed.
 
     Raises:
-        ValueError: no two items co-occur.
+        NoNeighboursError: no two items co-occur more than by chance.
     """
     information = positive_information(co_occurrences(sequences, num_items, window=config.window))
     known = np.flatnonzero(np.diff(information.indptr))
     if len(known) < 2:
-        raise ValueError("no two items follow each other in a training sequence; take a kind that reads content only")
+        raise NoNeighboursError(
+            "no item stands nearer to another in the training sequences than chance would have it; "
+            "take a kind that reads content, with collaborative_weight 0"
+        )
     vectors = np.zeros((num_items, config.dim), dtype=np.float32)
     scaled = _decomposed(information[known][:, known], config.dim, seed=seed)
     vectors[known, : scaled.shape[1]] = unit_rows(scaled)

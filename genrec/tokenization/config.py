@@ -17,7 +17,7 @@ _SECTION_OF = {
     "collaborative": "hierarchical_kmeans",
     "hybrid": "hierarchical_kmeans",
 }
-_BLENDED_KINDS = ("rqvae", "residual_kmeans", "fsq", "opq")
+BLENDED_KINDS = ("rqvae", "residual_kmeans", "fsq", "opq")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TokenizerConfig:
     collisions: items with equal codes are told apart by an `extra_code`; by a last code that is free near theirs
         (`nearest_free`) or that evens out the use of the last level (`balanced`); or stay together (`keep`).
     collaborative_weight: share of the variance that collaborative vectors have beside the content's, 0 to below 1,
-        where the kind reads content.
+        where the kind reads content; None: a half there.
     """
 
     kind: TokenizerKind = "rqvae"
@@ -49,7 +49,7 @@ class TokenizerConfig:
     codebook_size: int = 256
     codes: str | None = None
     collisions: Collisions = "extra_code"
-    collaborative_weight: float = 0.0
+    collaborative_weight: float | None = None
     collaborative: CollaborativeConfig = field(default_factory=CollaborativeConfig)
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
     residual_kmeans: ResidualKMeansConfig = field(default_factory=ResidualKMeansConfig)
@@ -68,14 +68,14 @@ class TokenizerConfig:
                 f"collisions {self.collisions!r} moves items to codes near theirs, which only a fitted tokenizer "
                 "knows; with ready-made codes choose extra_code or keep"
             )
-        if not 0 <= self.collaborative_weight < 1:
+        if self.collaborative_weight is not None and not 0 <= self.collaborative_weight < 1:
             raise ValueError(
                 f"collaborative_weight must be at least 0 and below 1, got {self.collaborative_weight}; for "
                 "interactions alone choose kind: collaborative"
             )
-        if self.collaborative_weight and self.kind not in _BLENDED_KINDS:
+        if self.collaborative_weight and self.kind not in BLENDED_KINDS:
             raise ValueError(
-                f"collaborative_weight blends into the content that {', '.join(_BLENDED_KINDS)} read, not into kind "
+                f"collaborative_weight blends into the content that {', '.join(BLENDED_KINDS)} read, not into kind "
                 f"{self.kind}; leave it at 0"
             )
 
@@ -87,7 +87,14 @@ class TokenizerConfig:
     @property
     def reads_collaborative_vectors(self) -> bool:
         """Whether vectors are made of the training sequences."""
-        return self.codes is None and (self.kind in ("collaborative", "hybrid") or self.collaborative_weight > 0)
+        return self.codes is None and (self.kind in ("collaborative", "hybrid") or self.blended_weight > 0)
+
+    @property
+    def blended_weight(self) -> float:
+        """The collaborative weight as it applies: 0 to a kind that reads no content."""
+        if self.kind not in BLENDED_KINDS:
+            return 0.0
+        return 0.5 if self.collaborative_weight is None else self.collaborative_weight
 
     @property
     def section(self) -> Any:
@@ -98,6 +105,6 @@ class TokenizerConfig:
         """Everything that the codes depend on, and nothing else."""
         if self.codes is not None:
             return {"codes": self.codes, "collisions": self.collisions}
-        names = ["kind", "num_levels", "codebook_size", "collisions", "collaborative_weight"]
-        used = {name: getattr(self, name) for name in names} | {"options": self.section}
+        used = {name: getattr(self, name) for name in ("kind", "num_levels", "codebook_size", "collisions")}
+        used |= {"collaborative_weight": self.blended_weight, "options": self.section}
         return used | ({"collaborative": self.collaborative} if self.reads_collaborative_vectors else {})

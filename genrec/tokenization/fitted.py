@@ -134,7 +134,7 @@ def inputs(
 def _options(config: TokenizerConfig) -> Any:
     """The section of the kind as its class wants it; a blend is prepared already, and only centred once more."""
     options = config.section
-    if config.collaborative_weight and hasattr(options, "preparation"):
+    if config.blended_weight and hasattr(options, "preparation"):
         return replace(options, preparation="centre")
     if config.kind in ("collaborative", "hybrid"):
         chosen = HierarchicalKMeansConfig if config.kind == "collaborative" else HybridCodesConfig

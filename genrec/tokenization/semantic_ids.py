@@ -1,21 +1,24 @@
 """Items -> semantic IDs: by a tokenizer fitted to them, or out of a file."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from genrec.data.collaborative import TrainingSequences, first_appearances
+from genrec.data.collaborative import NoNeighboursError, TrainingSequences, first_appearances
 from genrec.errors import DataError
-from genrec.tokenization.config import TokenizerConfig
+from genrec.tokenization.config import BLENDED_KINDS, TokenizerConfig
 from genrec.tokenization.fitted import FittedTokenizer, fit_tokenizer, fitted_blend, inputs
 from genrec.tokenization.inputs import Collaborative
 from tokenizer import SemanticIDs
 from tokenizer.code_files import read_code_file
 from tokenizer.last_level import tokenizer_distances
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class Tokenized:
     """None: a file of codes."""
     inputs: Float[ndarray, "items width"] | None = None
     """What the tokenizer read of each item."""
+    made_by: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """The config as it was applied."""
 
 
 def read_semantic_ids(path: Path, item_ids: ndarray, config: TokenizerConfig) -> Tokenized:
@@ -51,7 +56,7 @@ def read_semantic_ids(path: Path, item_ids: ndarray, config: TokenizerConfig) ->
         )
     except ValueError as error:
         raise DataError(f"tokenizer.codes: {error}") from error
-    return Tokenized(table, found.codes, table.level_sizes[: found.codes.shape[1]])
+    return Tokenized(table, found.codes, table.level_sizes[: found.codes.shape[1]], made_by=config)
 
 
 def fit_semantic_ids(
@@ -63,8 +68,8 @@ def fit_semantic_ids(
 ) -> Tokenized:
     """Codes of a tokenizer fitted to these items; `DataError` if it cannot be."""
     try:
-        collaborative = _collaborative(items, config, seed=seed)
-        blend = fitted_blend(items.content, collaborative, weight=config.collaborative_weight)
+        config, collaborative = _collaborative(items, config, seed=seed)
+        blend = fitted_blend(items.content, collaborative, weight=config.blended_weight)
         if config.kind == "sequential":
             vectors = first_appearances(items.sequences, len(items.item_ids)).astype(np.float32)[:, None]
         else:
@@ -82,11 +87,20 @@ def fit_semantic_ids(
         last_level_distances=tokenizer_distances(tokenizer, vectors, codes),
     )
     fitted = FittedTokenizer(tokenizer, config.kind, collaborative, blend)
-    return Tokenized(table, codes, tokenizer.level_sizes, fitted, vectors)
+    return Tokenized(table, codes, tokenizer.level_sizes, fitted, vectors, made_by=config)
 
 
-def _collaborative(items: KnownItems, config: TokenizerConfig, *, seed: int) -> Collaborative | None:
+def _collaborative(
+    items: KnownItems, config: TokenizerConfig, *, seed: int
+) -> tuple[TokenizerConfig, Collaborative | None]:
+    """What the sequences say of the items, if it is read; a blend by default gives way where they are mute."""
     if not config.reads_collaborative_vectors:
-        return None
+        return config, None
     assert items.content is not None
-    return Collaborative.fit(items.sequences, items.content, config.collaborative, seed=seed)
+    try:
+        return config, Collaborative.fit(items.sequences, items.content, config.collaborative, seed=seed)
+    except NoNeighboursError as error:
+        if config.kind not in BLENDED_KINDS or config.collaborative_weight is not None:
+            raise
+        logger.warning("%s; the tokenizer reads content alone", error)
+        return replace(config, collaborative_weight=0.0), None

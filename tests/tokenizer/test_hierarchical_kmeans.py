@@ -136,7 +136,7 @@ def test_thousands_of_tiny_nodes_take_no_time_worth_waiting_for():
 def test_a_level_that_tells_nothing_is_warned_of_with_a_remedy(caplog):
     HierarchicalKMeans.fit(clustered(64), num_levels=3, codebook_size=64)
     assert "level 1 has the same code for all items" in caplog.text
-    assert "use 1 levels, or a codebook_size nearer to 4" in caplog.text
+    assert "use a num_levels of 1, or a codebook_size nearer to 4" in caplog.text
 
 
 def test_items_that_are_all_alike_get_one_code_and_an_alarm(caplog):

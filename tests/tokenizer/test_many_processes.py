@@ -24,7 +24,9 @@ embeddings = (random.normal(size=(8, 24))[np.arange(500) % 8] * 3 + random.norma
 # 10 epochs of 5 batches: 50 steps, the first 5 without quantisation
 config = RQVAEConfig(epochs=10, batch_size=100, dropout=0.0, gradient=sys.argv[2], codebook_update=sys.argv[3])
 fitted = RQVAE.fit(embeddings, num_levels=3, codebook_size=16, seed=4, config=config)
-if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+assert processes == int(sys.argv[4]), f"{processes} processes trained together"
+if processes == 1 or torch.distributed.get_rank() == 0:
     fitted.save_pretrained(Path(sys.argv[1]))
 """
 
@@ -39,8 +41,8 @@ def trained(launcher, folder, *choices):
 
 @pytest.mark.parametrize("choices", [("straight_through", "gradient"), ("rotation", "ema")])
 def test_fifty_steps_on_two_processes_give_the_weights_of_one(tmp_path, choices):
-    one = trained([], tmp_path / "one", *choices)
+    one = trained([], tmp_path / "one", *choices, "1")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    two = trained(torchrun, tmp_path / "two", *choices)
+    two = trained(torchrun, tmp_path / "two", *choices, "2")
     assert one.keys() == two.keys()
     assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-5

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from tokenizer import RQVAE, ResidualKMeans, ResidualKMeansConfig, RQVAEConfig, health
+from tokenizer.checkpoint import write_checkpoint
 from tokenizer.contract import Decoder, Tokenizer
 
 QUICK = {
@@ -139,6 +141,17 @@ def test_a_cut_config_is_refused_by_name(fitted, tmp_path):
     fitted.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"format": 1,')
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
+        type(fitted).from_pretrained(tmp_path)
+
+
+def test_stored_weights_that_are_not_finite_are_refused_by_name(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    arrays["corrections"][1, 2, 3] = np.nan
+    stored = json.loads((tmp_path / "config.json").read_text())
+    kept = {key: stored[key] for key in stored.keys() - {"format", "tokenizer", "sha256"}}
+    write_checkpoint(tmp_path, type(fitted).__name__, kept, arrays)
+    with pytest.raises(ValueError, match=r"model\.safetensors: array 'corrections' holds NaN"):
         type(fitted).from_pretrained(tmp_path)
 
 

@@ -9,7 +9,8 @@ import pytest
 from genrec import add_items
 from genrec.data.prepared import read_catalogue
 from genrec.errors import DataError
-from tokenizer import ResidualKMeans, SemanticIDs
+from genrec.tokenization.fitted import FittedTokenizer
+from tokenizer import SemanticIDs
 
 KINDS = ("rqvae", "residual_kmeans", "fsq", "opq", "random", "sequential", "collaborative", "hybrid")
 
@@ -31,7 +32,9 @@ def test_new_items_get_the_codes_that_the_fitted_tokenizer_gives_them(shop, run,
     add_items(run, shop / "late.jsonl")
     vectors = np.load(run / "additions" / "000001" / "embeddings.npy")
     assert vectors.shape == (15, 16)
-    codes = ResidualKMeans.from_pretrained(run / "tokenizer").encode(vectors)
+    content = np.load(run / "embeddings.npy")
+    fitted = FittedTokenizer.load(run / "tokenizer", kind="residual_kmeans", collaborative_weight=0.5, content=content)
+    codes = fitted.tokenizer.encode(fitted.inputs_of_later(vectors, first_row=135, num_items=15))
     moved = (table_of(run).codes[135:, :3] != codes).any(axis=1)
     assert moved.sum() <= 3  # where a prefix of extra codes was full
 

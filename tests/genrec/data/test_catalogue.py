@@ -28,3 +28,10 @@ def test_rows_are_ordered_by_a_hash_whatever_the_order_of_arrival():
     by_hash = sorted(item_ids, key=lambda item_id: hashlib.blake2b(item_id.encode(), digest_size=8).hexdigest())
     assert row_order(item_ids) == row_order(reversed(item_ids)) == by_hash
     assert by_hash != item_ids
+
+
+def test_added_items_come_last_with_the_fields_of_the_others():
+    catalogue = Catalogue(np.array(["b", "a"]), {"title": ["Blue cup", "Ash tray"], "brand": ["X", "Y"]})
+    both = catalogue.with_items(Catalogue(np.array(["c"]), {"title": ["Clay pot"], "colour": ["red"]}))
+    assert both.item_ids.tolist() == ["b", "a", "c"]
+    assert both.fields == {"title": ["Blue cup", "Ash tray", "Clay pot"], "brand": ["X", "Y", ""]}

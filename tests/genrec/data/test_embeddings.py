@@ -160,3 +160,11 @@ def test_sizes_below_one_are_refused(name):
 def test_an_empty_choice_of_fields_is_refused():
     with pytest.raises(ValueError, match="at least one field"):
         EmbeddingConfig(fields=())
+
+
+def test_tfidf_fitted_on_other_texts_gives_these_the_vectors_that_they_have_there():
+    there = embed_texts(TEXTS, TFIDF, seed=0)
+    some = embed_texts([TEXTS[3], "a word unknown", TEXTS[1]], TFIDF, seed=0, fitted_on=TEXTS)
+    np.testing.assert_allclose(some.vectors[[0, 2]], there.vectors[[3, 1]], atol=1e-6)
+    assert not some.vectors[1].any()
+    assert some.about == there.about

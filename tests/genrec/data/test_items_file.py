@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from genrec.data.preparation import prepare
-from genrec.data.sources import DataConfig
+from genrec.data.sources import DataConfig, read_items_file
 from genrec.data.sources.items import as_text
 from genrec.errors import DataError
 
@@ -121,3 +121,11 @@ def test_a_line_that_is_not_json_is_reported_with_its_number(tmp_path):
     text = json.dumps({"item_id": "a"}) + "\n\n{oops\n" + json.dumps({"item_id": "b"}) + "\n"
     with pytest.raises(DataError, match=r"items\.jsonl, line 3: not JSON"):
         read(tmp_path, text, name="items.jsonl")
+
+
+@pytest.mark.parametrize("form", ["world", "sequences"])
+def test_items_alone_are_read_in_the_form_of_any_format(tmp_path, form):
+    (tmp_path / "late.csv").write_text("item_id,title\nx,Lamp\n")
+    interactions = None if form == "world" else "sequences.jsonl"
+    items = read_items_file(tmp_path / "late.csv", DataConfig(format=form, interactions=interactions))
+    assert (items.item_ids, items.fields) == (["x"], {"title": ["Lamp"]})

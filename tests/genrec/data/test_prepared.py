@@ -4,7 +4,7 @@ import pytest
 
 from genrec.data.catalogue import Catalogue
 from genrec.data.interactions import Interactions
-from genrec.data.prepared import Prepared, read_prepared, write_prepared
+from genrec.data.prepared import Prepared, read_catalogue, read_prepared, write_catalogue, write_prepared
 from genrec.data.splits import leave_one_out
 from genrec.errors import ArtifactError
 
@@ -75,3 +75,10 @@ def test_a_damaged_file_is_an_artifact_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ArtifactError, match=r"damaged(.|\n)*genrec prepare"):
         read_prepared(tmp_path)
+
+
+def test_a_catalogue_alone_is_read_as_it_was_written(tmp_path):
+    written = prepared().catalogue
+    write_catalogue(written, tmp_path)
+    read = read_catalogue(tmp_path)
+    assert read.item_ids.tolist() == written.item_ids.tolist() and read.fields == written.fields

@@ -102,3 +102,9 @@ def test_two_vectors_for_one_item_are_refused(tmp_path):
     np.savez(path, item_ids=np.array(["a", "b", "a"]), vectors=np.ones((3, 2), dtype=np.float32))
     with pytest.raises(DataError, match="several vectors for item a"):
         read_vectors(path, np.array(["a", "b"]))
+
+
+def test_an_npy_of_another_length_names_the_file_whose_order_it_should_have(tmp_path):
+    path = written_npy(tmp_path / "v.npy", VECTORS[:2])
+    with pytest.raises(DataError, match=r"2 rows, but there are 3 items; .* in the order of late.jsonl"):
+        read_vectors(path, IDS, order="late.jsonl")
