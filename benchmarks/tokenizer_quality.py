@@ -143,10 +143,12 @@ def measured(
 ) -> dict[str, Any]:
     """Figures of one cell; `failed` with the reason where it cannot be run, so that the others go on."""
     told = {"name": cell.name, "seed": cell.seed, "overrides": list(cell.overrides)}
+    told["training"] = others_than_tokenizer(cell.overrides)
     try:
         run_pipeline(config, out=folder, overrides=overrides, until="tokenize", progress=for_terminal())
         coded = figures_of_codes(folder)
-        equal = (key for key, one in earlier.items() if one.get("ids") == coded["ids"] and one["seed"] == cell.seed)
+        trained_alike = {"ids": coded["ids"], "seed": cell.seed, "training": others_than_tokenizer(cell.overrides)}
+        equal = (key for key, one in earlier.items() if trained_alike.items() <= one.items())
         same = next(equal, cell.key)
         if same != cell.key:
             return {**told, **coded, "same_ids_as": same, **{name: earlier[same][name] for name in TRAINED}}
@@ -155,6 +157,11 @@ def measured(
         return {**told, "failed": str(error)}
     assert metrics is not None
     return {**told, **coded, **{part: metrics[part] for part in PARTS}, "train_seconds": metrics["seconds"]["train"]}
+
+
+def others_than_tokenizer(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change more than the semantic IDs."""
+    return sorted(override for override in overrides if not override.startswith("tokenizer."))
 
 
 def figures_of_codes(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,11 @@ def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:
     return config.generator, config.training, validated_by, config.seed
 
 
+def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
+    """The run is measured on its own items, so what is done with added ones does not count."""
+    return config.evaluation, replace(config.recommendation, added_items_boost=1.0)
+
+
 STAGES: Mapping[str, Stage] = {
     "prepare": Stage(_prepare, _data_files, after=(), writes=("prepare.json",)),
     "embed": Stage(_embed, _vector_files, after=("prepare",), writes=("embeddings.json",)),
@@ -208,8 +213,6 @@ STAGES: Mapping[str, Stage] = {
         scratch=("checkpoints",),
         together=True,
     ),
-    "evaluate": Stage(
-        _evaluate, lambda config, data_dir: (config.evaluation, config.recommendation), after=("prepare", "train")
-    ),
+    "evaluate": Stage(_evaluate, _evaluation_choices, after=("prepare", "train")),
 }
 """In order; what stands earlier is brought first."""

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from tokenizer.quantizer import Quantized
 
+_LEAST_COUNT = 1e-12
+"""A code that has not been chosen for so long stays where it is: its sum is rounding by now."""
+
 
 class CodeAverages:
     """Moves codebooks in place (van den Oord et al. 2017, appendix A.1), the same on every process.
@@ -35,7 +38,8 @@ class CodeAverages:
         counts, sums = (_summed(part, accelerator) for part in (counts, sums))
         self.counts.mul_(self.decay).add_(counts, alpha=1 - self.decay)
         self.sums.mul_(self.decay).add_(sums, alpha=1 - self.decay)
-        self.codebooks.copy_(self.sums / self.counts.clamp(min=1e-12)[:, :, None])
+        seen = (self.counts > _LEAST_COUNT)[:, :, None]
+        self.codebooks.copy_(torch.where(seen, self.sums / self.counts[:, :, None], self.codebooks))
 
 
 def _summed(part: Tensor, accelerator: Accelerator) -> Tensor:

@@ -28,6 +28,7 @@ def health(
     embeddings: Float[ndarray, "embedded dim"] | None = None,
     reconstruction: Float[ndarray, "decoded dim"] | Iterable[ndarray] | None = None,
     categories: Sequence[str] | ndarray | None = None,
+    learned: bool = True,
 ) -> Health:
     """Figures of the codes as the tokenizer gave them, without an extra code.
 
@@ -35,6 +36,7 @@ def health(
         ids: the table made from the codes; says how items that collide were told apart.
         embeddings, reconstruction: input and `decode(codes)` (a table, or its chunks one after the other as
             `decoded_chunks` gives them), in the same units; both or none.
+        learned: whether to judge how evenly the codes are used.
         categories: one name for each item, "" where it is unknown.
 
     Raises:
@@ -62,6 +64,7 @@ def health(
         cosine=cosine,
         category_agreement=agreement.normalised if agreement else None,
         category_agreement_adjusted=agreement.adjusted if agreement else None,
+        learned=learned,
     )
 
 

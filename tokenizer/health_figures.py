@@ -69,6 +69,8 @@ class Health:
     """Normalised mutual information of the first level's codes with the categories; rises with the number of codes."""
     category_agreement_adjusted: float | None
     """The same less what chance gives: about 0 for random codes, 1 for the same groups."""
+    learned: bool = True
+    """Whether the codes are meant to be in even use. Those of trees and baselines are not: no alarm, no notes."""
 
     @property
     def items_per_prefix(self) -> tuple[float, ...]:
@@ -78,6 +80,8 @@ class Health:
     @property
     def alarm(self) -> str | None:
         """What is wrong and what to do, or None."""
+        if not self.learned:
+            return None
         possible = [min(size, self.num_items) for size in self.level_sizes]
         for level, (used, perplexity, codes) in enumerate(zip(self.codes_used, self.perplexity, possible, strict=True)):
             few, uneven = used < LEAST_USAGE * codes, perplexity < LEAST_PERPLEXITY * codes
@@ -91,6 +95,8 @@ class Health:
     @property
     def notes(self) -> tuple[str, ...]:
         """What could be better, and how; milder than the alarm."""
+        if not self.learned:
+            return ()
         return tuple(self._notes_on_levels() + self._notes_on_ids() + self._notes_on_meaning())
 
     def line(self) -> str:

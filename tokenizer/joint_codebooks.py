@@ -27,7 +27,8 @@ def least_squares_codebooks(
             together[one, :, other] = np.bincount(pairs, minlength=codebook_size**2).reshape(codebook_size, -1)
     normal = together.reshape(num_levels * codebook_size, -1)
     sums = np.concatenate([sums_of_codes(vectors, codes[:, level], codebook_size) for level in range(num_levels)])
-    solved = np.linalg.solve(normal + ridge * np.eye(len(normal)), sums)
+    normal[np.diag_indices_from(normal)] += ridge
+    solved = np.linalg.solve(normal, sums)
     return solved.reshape(num_levels, codebook_size, -1).astype(np.float32)
 
 
@@ -74,7 +75,7 @@ def beam_codes(
         _beam_part(
             torch.from_numpy(np.asarray(vectors[start : start + ENCODE_ITEMS // 4])).double(), books, gram, beam_size
         )
-        for start in range(0, len(vectors), ENCODE_ITEMS // 4)
+        for start in range(0, max(len(vectors), 1), ENCODE_ITEMS // 4)
     ]
     return torch.cat(parts).numpy()
 

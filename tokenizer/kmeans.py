@@ -28,9 +28,9 @@ def kmeans_codebook(
         ValueError: there are fewer points than codes.
     """
     if len(points) < num_codes:
+        remedy = f"use a codebook_size of at most {len(points)}" if len(points) > 1 else "bring more items"
         raise ValueError(
-            f"k-means for {num_codes} codes needs at least {num_codes} points, but there are {len(points)}; "
-            f"use a codebook_size of at most {len(points)}"
+            f"k-means for {num_codes} codes needs at least {num_codes} points, but there are {len(points)}; {remedy}"
         )
     points = np.ascontiguousarray(points, dtype=np.float32)
     kmeans = faiss.Kmeans(

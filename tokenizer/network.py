@@ -87,12 +87,6 @@ class RQVAEConfig:
         _check(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
         self._check_settling()
         _check(self.learning_rate > 0, "learning_rate", "more than 0", self.learning_rate)
-        self._check_settling()
-        _check(self.learning_rate > 0, "learning_rate", "more than 0", self.learning_rate)
-        axes_hold = bool(self.level_axes) and all(axes is None or axes >= 1 for axes in self.level_axes)
-        _check(axes_hold, "level_axes", "at least 1 or None for each level", self.level_axes)
-        settles_by_angle = self.distance == "cosine" and self.settling_share > 0
-        _check(not settles_by_angle, "settling_share", "0 with distance 'cosine'", self.settling_share)
         _check(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
         _check(self.latent_dim is None or self.latent_dim >= 1, "latent_dim", "at least 1", self.latent_dim)
         _check(all(size >= 1 for size in self.hidden_sizes or ()), "hidden_sizes", "at least 1 each", self.hidden_sizes)

@@ -93,7 +93,7 @@ class OPQ:
             prepared @ rotation, num_levels, codebook_size, seed=seed, iterations=config.iterations, progress=report
         )
         fitted = cls(codebooks, rotation, preparation, seed=seed, config=config)
-        warn_of_collapse(fitted.encode(checked), fitted.level_sizes)
+        warn_of_collapse(fitted.encode(sample), fitted.level_sizes)
         report(num_levels, num_levels)
         return fitted
 

@@ -45,7 +45,7 @@ class Preparation:
         if num_axes is not None and num_axes < 1:
             raise ValueError(f"the number of axes must be at least 1 or None, but is {num_axes}")
         checked = checked_embeddings(embeddings)
-        mean, deviation = _mean_and_deviation(checked)
+        mean, deviation = mean_and_deviation(checked)
         if kind == "raw":
             mean = np.zeros_like(mean)
         scale = _without_dust(deviation, mean) if kind == "standardise" else np.ones_like(mean)
@@ -144,7 +144,8 @@ def checked_embeddings(embeddings: Float[ndarray, "items dim"]) -> Float[ndarray
     return checked
 
 
-def _mean_and_deviation(embeddings: Float[ndarray, "items dim"]) -> tuple[ndarray, ndarray]:
+def mean_and_deviation(embeddings: Float[ndarray, "items dim"]) -> tuple[ndarray, ndarray]:
+    """Of each dimension, in float64, a part of the items at a time."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     squares = sum(np.square(part - mean).sum(axis=0) for part in _chunks(embeddings))
     return mean, np.sqrt(squares / max(len(embeddings), 1))
@@ -170,5 +171,9 @@ def _chunks(embeddings: Float[ndarray, "items dim"]) -> list[ndarray]:
 
 
 def _without_dust(deviation: ndarray, size: ndarray) -> ndarray:
-    """The deviations, 1 where there is none: a constant column's is rounding dust, not exactly 0."""
-    return np.where(deviation <= 1e-6 * np.maximum(np.abs(size), 1e-6), 1.0, deviation)
+    """The deviations, 1 where there is none: a constant column's is rounding dust, not exactly 0.
+
+    Dust beside the size of the column's own values, or beside the deviation of the widest column.
+    """
+    dust = 1e-6 * np.maximum(np.abs(size), deviation.max(initial=0))
+    return np.where(deviation <= np.maximum(dust, 1e-12), 1.0, deviation)

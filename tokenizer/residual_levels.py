@@ -138,7 +138,9 @@ def fit_levels(
             progress(place, len(level_axes))
         axes = None if num_axes is None else separating_axes(residuals, codes, num_axes)
         view = residuals if axes is None else residuals @ axes
-        landmarks = kmeans_codebook(view, codebook_size, seed=seed + place, iterations=iterations)
+        landmarks = kmeans_codebook(
+            view, codebook_size, seed=seed + place, iterations=iterations, max_points_per_code=len(view)
+        )
         chosen = nearest_codes(torch.from_numpy(view), torch.from_numpy(landmarks)).numpy()
         levels.append(Level(axes, landmarks, means_of_codes(residuals, chosen, codebook_size)))
         codes = np.column_stack([codes, chosen])

@@ -125,11 +125,11 @@ class RQVAE:
     def encode(self, embeddings: Float[ndarray, "items dim"]) -> Int[ndarray, "items levels"]:
         """Codes (int64) of each item, coarse to fine. Raises ValueError for another width or values not finite."""
         starts = range(0, max(len(embeddings), 1), ENCODE_ITEMS)
-        parts = [self._exact_latents(embeddings[start : start + ENCODE_ITEMS]) for start in starts]
+        return np.concatenate([self._encode_part(embeddings[start : start + ENCODE_ITEMS]) for start in starts])
+
+    def _encode_part(self, embeddings: Float[ndarray, "items dim"]) -> Int[ndarray, "items levels"]:
         beam_size, distance = self.config.beam_size, self.config.distance
-        return np.concatenate(
-            [searched_codes(part, self.levels, beam_size=beam_size, distance=distance) for part in parts]
-        )
+        return searched_codes(self._exact_latents(embeddings), self.levels, beam_size=beam_size, distance=distance)
 
     @torch.no_grad()
     def decode(self, codes: Int[ndarray, "items levels"]) -> Float[ndarray, "items dim"]:

@@ -150,7 +150,7 @@ def seeded_sample(items: Float[Tensor, "items dim"], max_items: int, *, seed: in
 def start_codebooks(
     network: RQVAENetwork, sample: Float[Tensor, "items dim"], config: RQVAEConfig, *, seed: int
 ) -> None:
-    """Set the codebooks by residual k-means on the latents of the untrained encoder."""
+    """Set the codebooks by residual k-means on the latents of the encoder as it is."""
     num_levels, codebook_size, _ = network.codebooks.shape
 
     def one_codebook(residuals: ndarray, level: int) -> ndarray:

@@ -42,7 +42,7 @@ def tokenizer_codes(
     except ValueError as error:
         raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
-    codes, old = fitted.tokenizer.encode(new), fitted.inputs_of_known(content)
+    codes, old = fitted.tokenizer.encode(new), fitted.as_if_later(content)
     return Coded(
         codes,
         tokenizer_distances(fitted.tokenizer, new, codes),

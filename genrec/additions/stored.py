@@ -75,6 +75,17 @@ def read_additions(run: RunFolder, base: SemanticIDs) -> Additions | None:
         return None
     remedy = f"delete {run.additions} and add the items again with `genrec add-items {run.path}`"
     manifest = _manifest(run, remedy)
+    try:
+        return _read_named(run, manifest, base, remedy)
+    except ArtifactError:
+        # another process may have put newer additions in the place of these while they were read
+        newer = _manifest(run, remedy)
+        if newer["folder"] == manifest["folder"]:
+            raise
+        return _read_named(run, newer, base, remedy)
+
+
+def _read_named(run: RunFolder, manifest: dict[str, Any], base: SemanticIDs, remedy: str) -> Additions:
     if manifest["base_fingerprint"] != base.fingerprint:
         raise ArtifactError(f"{run.additions} was added to other semantic IDs than {run.semantic_ids}; {remedy}")
     folder = run.additions / str(manifest["folder"])

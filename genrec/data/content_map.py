@@ -8,6 +8,8 @@ from numpy import ndarray
 
 from genrec.data.collaborative import unit_rows
 
+_ITEMS_AT_ONCE = 16_384
+
 
 @dataclass(frozen=True, eq=False)
 class ContentMap:
@@ -30,10 +32,14 @@ class ContentMap:
         W = (X'X + ridge * trace(X'X) / content_dim * I)^-1 X'Y with centred X and Y (Hoerl & Kennard 1970), float64.
         """
         content_mean, vector_mean = content.mean(axis=0, dtype=np.float64), vectors.mean(axis=0, dtype=np.float64)
-        centred = content - content_mean
-        gram = centred.T @ centred
+        gram, products = np.zeros((content.shape[1],) * 2), np.zeros((content.shape[1], vectors.shape[1]))
+        for start in range(0, len(content), _ITEMS_AT_ONCE):
+            rows = slice(start, start + _ITEMS_AT_ONCE)
+            centred = content[rows] - content_mean
+            gram += centred.T @ centred
+            products += centred.T @ (vectors[rows] - vector_mean)
         penalty = ridge * np.trace(gram) / len(gram) or 1.0  # equal contents: any penalty, since all weights are 0
-        weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ (vectors - vector_mean))
+        weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), products)
         return cls(*(part.astype(np.float32) for part in (weights, content_mean, vector_mean)))
 
     def predict(self, content: Float[ndarray, "items content_dim"]) -> Float32[ndarray, "items dim"]:
@@ -44,7 +50,12 @@ class ContentMap:
                 "embed with the same encoder"
             )
         # float64: so that rounding does not depend on what else is predicted
-        return unit_rows((content - self.content_mean.astype(np.float64)) @ self.weights + self.vector_mean)
+        mean = self.content_mean.astype(np.float64)
+        parts = [
+            unit_rows((content[start : start + _ITEMS_AT_ONCE] - mean) @ self.weights + self.vector_mean)
+            for start in range(0, max(len(content), 1), _ITEMS_AT_ONCE)
+        ]
+        return np.concatenate(parts)
 
 
 def fill_unseen(

@@ -79,6 +79,13 @@ class TokenizerConfig:
                 f"{self.kind}; leave it at 0"
             )
 
+        prepared = getattr(self.section, "preparation", None)
+        if self.codes is None and self.blended_weight and prepared != type(self.section)().preparation:
+            raise ValueError(
+                f"{_SECTION_OF[self.kind]}.preparation is {prepared!r}, but a blend is prepared as such (its content "
+                "standardised); set collaborative_weight to 0, or leave preparation out"
+            )
+
     @property
     def reads_content(self) -> bool:
         """Whether the items must be embedded."""
@@ -107,4 +114,5 @@ class TokenizerConfig:
             return {"codes": self.codes, "collisions": self.collisions}
         used = {name: getattr(self, name) for name in ("kind", "num_levels", "codebook_size", "collisions")}
         used |= {"collaborative_weight": self.blended_weight, "options": self.section}
+        used |= {"blend_by_default": self.collaborative_weight is None and self.kind in BLENDED_KINDS}
         return used | ({"collaborative": self.collaborative} if self.reads_collaborative_vectors else {})

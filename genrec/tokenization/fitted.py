@@ -62,6 +62,12 @@ class FittedTokenizer:
         vectors = None if self.collaborative is None else self.collaborative.content_map.predict(content)
         return inputs(content, vectors, self.blend)
 
+    def as_if_later(self, content: Float[ndarray, "items content_dim"] | None) -> ndarray | None:
+        """What the tokenizer would read of the items of the fit had they come later: what later ones compare with."""
+        if self.kind == "sequential" or content is None:
+            return None
+        return self.inputs_of_later(content, first_row=0, num_items=len(content))
+
     def inputs_of_known(self, content: Float[ndarray, "items content_dim"] | None) -> ndarray | None:
         """What the tokenizer was fitted on; None for `sequential`, which remembers no items."""
         if self.kind == "sequential" or content is None:

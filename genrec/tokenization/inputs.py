@@ -14,7 +14,8 @@ from numpy import ndarray
 from genrec.data.collaborative import CollaborativeConfig, TrainingSequences, collaborative_vectors
 from genrec.data.content_map import ContentMap, fill_unseen
 from tokenizer.checkpoint import checked_array, read_checkpoint, stored_count, write_checkpoint
-from tokenizer.preparation import Preparation
+from tokenizer.contract import ENCODE_ITEMS
+from tokenizer.preparation import Preparation, mean_and_deviation
 
 _KIND = "CollaborativeVectors"
 
@@ -73,8 +74,8 @@ class Blend:
         """The blend in which the collaborative vectors have this share of the variance."""
         preparations = Preparation.fit(content, kind="standardise"), Preparation.fit(vectors, kind="centre")
         variances = (
-            float((content.var(axis=0, dtype=np.float64) / preparations[0].scale.astype(np.float64) ** 2).sum()),
-            float(vectors.var(axis=0, dtype=np.float64).sum()),
+            float(np.square(mean_and_deviation(content)[1] / preparations[0].scale).sum()),
+            float(np.square(mean_and_deviation(vectors)[1]).sum()),
         )
         shares = (1 - weight, weight)
         first, second = (
@@ -87,6 +88,10 @@ class Blend:
         self, content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"]
     ) -> Float32[ndarray, "items width"]:
         """Both parts of the items, weighed."""
-        parts = (self.content.apply(content), self.collaborative.apply(vectors))
-        weighed = [part * factor for part, factor in zip(parts, self.factors, strict=True)]
-        return np.concatenate(weighed, axis=1).astype(np.float32)
+        first, second = self.factors
+        blended = np.empty((len(content), self.content.dim + self.collaborative.dim), dtype=np.float32)
+        for start in range(0, len(content), ENCODE_ITEMS):
+            rows = slice(start, start + ENCODE_ITEMS)
+            blended[rows, : self.content.dim] = self.content.apply(content[rows]) * first
+            blended[rows, self.content.dim :] = self.collaborative.apply(vectors[rows]) * second
+        return blended

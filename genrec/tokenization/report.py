@@ -6,6 +6,7 @@ import numpy as np
 
 from genrec.data.catalogue import Catalogue
 from genrec.data.categories import item_categories
+from genrec.tokenization.config import BLENDED_KINDS
 from genrec.tokenization.semantic_ids import Tokenized
 from tokenizer import Health, code_names, health
 from tokenizer.contract import Decoder
@@ -29,6 +30,7 @@ def health_of(tokenized: Tokenized, catalogue: Catalogue) -> Health:
         embeddings=None if reconstruction is None else tokenized.inputs,
         reconstruction=reconstruction,
         categories=item_categories(catalogue),
+        learned=tokenized.made_by.codes is not None or tokenized.made_by.kind in BLENDED_KINDS,
     )
 
 

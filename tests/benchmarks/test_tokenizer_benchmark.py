@@ -13,7 +13,14 @@ from benchmarks.peer_residual_vq import RESIDUAL_VQ_SETTINGS, ResidualVQSetting,
 from benchmarks.sweeps import Comparison, Swept, best_within, by_error, candidates, row_of, sweep
 from benchmarks.tokenizer import METHODS, table
 from benchmarks.tokenizer_methods import measure
-from benchmarks.tokenizer_quality import earlier_cells, grid, markdown_table, parsed_variant, summarise
+from benchmarks.tokenizer_quality import (
+    earlier_cells,
+    grid,
+    markdown_table,
+    others_than_tokenizer,
+    parsed_variant,
+    summarise,
+)
 from benchmarks.vectors import clustered_chunks, content_sha256, write_clustered
 from genrec.atomic_files import atomic_json
 
@@ -186,3 +193,10 @@ def test_cells_of_another_grid_are_not_taken_over(tmp_path):
 
 def test_markdown_has_its_numbers_to_the_right():
     assert markdown_table(["cell", "R"], [["a", "1"]]) == "| cell | R |\n| --- | ---: |\n| a | 1 |"
+
+
+def test_what_a_cell_changes_besides_the_ids_keeps_it_from_taking_over_figures():
+    assert others_than_tokenizer(["tokenizer.kind=opq", "generator.width=64", "data.k_core=2"]) == [
+        "data.k_core=2",
+        "generator.width=64",
+    ]

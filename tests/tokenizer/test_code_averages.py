@@ -21,3 +21,11 @@ def test_after_a_restart_earlier_items_do_not_count():
     averages.restart()
     averages.update(quantize(torch.tensor([[2.0]]), codebooks), Accelerator(cpu=True))
     assert torch.allclose(codebooks[0, :, 0], torch.tensor([1.0, 10.0]))
+
+
+def test_a_code_that_is_never_chosen_stays_for_ever():
+    codebooks = torch.tensor([[[0.0], [50.0]]])
+    averages, quantized = CodeAverages(codebooks, decay=0.5), quantize(torch.tensor([[1.0]]), codebooks)
+    for _ in range(1000):
+        averages.update(quantized, Accelerator(cpu=True))
+    assert codebooks[0, :, 0].tolist() == [1.0, 50.0]

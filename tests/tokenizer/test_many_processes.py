@@ -21,8 +21,9 @@ from tokenizer import RQVAE, RQVAEConfig
 torch.set_num_threads(1)
 random = np.random.default_rng(0)
 embeddings = (random.normal(size=(8, 24))[np.arange(500) % 8] * 3 + random.normal(size=(500, 24))).astype(np.float32)
-# 10 epochs of 5 batches: 50 steps, the first 5 without quantisation
-config = RQVAEConfig(epochs=10, batch_size=100, dropout=0.0, gradient=sys.argv[2], codebook_update=sys.argv[3])
+# 10 epochs of 5 batches together: 50 steps, the first 5 without quantisation; then 3 epochs of the decoder alone
+choices = {"gradient": sys.argv[2], "codebook_update": sys.argv[3]}
+config = RQVAEConfig(epochs=13, batch_size=100, warmup_share=0.1, dropout=0.0, **choices)
 fitted = RQVAE.fit(embeddings, num_levels=3, codebook_size=16, seed=4, config=config)
 processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 assert processes == int(sys.argv[4]), f"{processes} processes trained together"

@@ -39,13 +39,26 @@ def test_new_items_get_the_codes_that_the_fitted_tokenizer_gives_them(shop, run,
     assert moved.sum() <= 3  # where a prefix of extra codes was full
 
 
-def test_an_item_of_the_same_texts_as_an_old_one_gets_its_codes(shop, run, tmp_path, table_of):
-    first = json.loads((shop / "items.jsonl").read_text().splitlines()[0])
-    (tmp_path / "twin.jsonl").write_text(json.dumps({**first, "item_id": "twin"}) + "\n")
-    add_items(run, tmp_path / "twin.jsonl")
+def test_items_of_the_same_texts_as_old_ones_get_their_codes_where_only_content_is_read(
+    shop, tmp_path, table_of, make_run
+):
+    run = make_run(tmp_path / "run", "tokenizer.collaborative_weight=0", "tokenizer.collisions=keep", until="index")
+    items = [json.loads(line) for line in (shop / "items.jsonl").read_text().splitlines()]
+    twins = [json.dumps({**item, "item_id": f"twin of {item['item_id']}"}) for item in items]
+    (tmp_path / "twins.jsonl").write_text("\n".join(twins) + "\n")
+    add_items(run, tmp_path / "twins.jsonl")
     table = table_of(run)
-    row = table.item_ids.tolist().index(first["item_id"])
-    assert table.codes[row, :2].tolist() == table.codes[-1, :2].tolist()
+    codes = dict(zip(table.item_ids.tolist(), table.codes.tolist(), strict=True))
+    assert all(codes[item["item_id"]] == codes[f"twin of {item['item_id']}"] for item in items)
+
+
+def test_the_items_of_the_fit_do_not_drift_from_themselves(shop, run, tmp_path):
+    items = [json.loads(line) for line in (shop / "items.jsonl").read_text().splitlines()]
+    (tmp_path / "twins.jsonl").write_text(
+        "\n".join(json.dumps({**item, "item_id": f"twin {n}"}) for n, item in enumerate(items))
+    )
+    found = add_items(run, tmp_path / "twins.jsonl").drift
+    assert found is not None and found.error_ratio == pytest.approx(1) and found.usage_divergence_bits == 0
 
 
 def test_adding_twice_is_adding_all(run, late, table_of, some_late_items):

@@ -39,6 +39,23 @@ def test_a_folder_that_the_manifest_does_not_name_counts_for_nothing(run, some_l
     assert [path.name for path in sorted((run / "additions").iterdir())] == ["000003", "manifest.json"]
 
 
+def test_a_reader_that_is_overtaken_reads_the_newer_additions(run, monkeypatch, some_late_items):
+    add_items(run, some_late_items(0, 2))
+    read_manifest, overtaken = stored._manifest, []
+
+    def slow(*arguments):
+        manifest = read_manifest(*arguments)
+        if not overtaken:
+            overtaken.append(True)
+            monkeypatch.setattr(stored, "_manifest", read_manifest)
+            add_items(run, some_late_items(2, 5))  # removes the folder that the manifest names
+        return manifest
+
+    monkeypatch.setattr(stored, "_manifest", slow)
+    assert len(Recommender.from_pretrained(run).catalogue) == 140
+    assert overtaken
+
+
 def test_additions_to_other_ids_are_refused(shop, run):
     add_items(run, shop / "late.jsonl")
     path = run / "additions" / "manifest.json"

@@ -98,3 +98,9 @@ def test_codes_from_a_file_have_health_without_reconstruction(tokenized):
 def test_codes_from_a_file_have_no_map(tokenized, tmp_path):
     pytest.importorskip("matplotlib")
     assert [path.name for path in write_figures(tokenized, {}, tmp_path)] == ["codebook.png"]
+
+
+def test_codes_that_are_not_meant_to_be_even_raise_no_alarm(tmp_path):
+    run, said = tokenize(tmp_path / "run", "tokenizer.kind=collaborative", "tokenizer.codebook_size=64")
+    about = json.loads((run / "semantic_ids.json").read_text())
+    assert about["usage"][2] < 0.5 and about["alarm"] is None and about["notes"] == [] and "ALARM" not in said

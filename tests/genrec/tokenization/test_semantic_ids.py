@@ -68,7 +68,7 @@ def neighbours_with_one_code(items, codes):
 
 
 def test_collaborative_codes_follow_the_sequences_and_content_codes_the_content(items):
-    by_content = fit_semantic_ids(items, config_of("residual_kmeans"), seed=0).codes
+    by_content = fit_semantic_ids(items, config_of("residual_kmeans", collaborative_weight=0.0), seed=0).codes
     by_sequences = fit_semantic_ids(items, config_of("collaborative"), seed=0).codes
     blended = fit_semantic_ids(items, config_of("residual_kmeans", collaborative_weight=0.8), seed=0).codes
     assert neighbours_with_one_code(items, by_sequences) > 0.6

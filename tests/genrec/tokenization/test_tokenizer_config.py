@@ -18,6 +18,7 @@ from tokenizer import RQVAEConfig
         ({"codebook_size": 1}, "codebook_size"),
         ({"codes": "codes.json", "collisions": "balanced"}, "choose extra_code or keep"),
         ({"codes": "codes.json", "collisions": "nearest_free"}, "choose extra_code or keep"),
+        ({"rqvae": RQVAEConfig(preparation="whiten")}, "rqvae.preparation is 'whiten'"),
         ({"collaborative_weight": 1.0}, "kind: collaborative"),
         ({"collaborative_weight": -0.1}, "at least 0"),
         ({"kind": "hybrid", "collaborative_weight": 0.5}, "not into kind hybrid"),
@@ -78,7 +79,14 @@ def test_the_choice_of_collaborative_vectors_counts_where_they_are_read():
     assert read(collaborative_weight=0.0, **window) == read(collaborative_weight=0.0)
     assert read(kind="collaborative", **window) != read(kind="collaborative")
     assert read(kind="rqvae", **window) != read(kind="rqvae")
-    assert read(kind="rqvae", collaborative_weight=0.5) == read(kind="rqvae")
+
+
+def test_content_alone_may_be_prepared_otherwise():
+    assert TokenizerConfig(collaborative_weight=0.0, rqvae=RQVAEConfig(preparation="whiten")).reads_content
+
+
+def test_a_blend_by_default_is_told_from_one_that_was_asked_for():
+    assert fingerprint(TokenizerConfig().used()) != fingerprint(TokenizerConfig(collaborative_weight=0.5).used())
 
 
 def test_a_part_of_the_tree_section_keeps_the_defaults_for_collaborative_vectors():
