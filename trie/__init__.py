@@ -11,7 +11,9 @@ from trie.files import TrieFileError
 from trie.prefix_trie import PrefixTrie
 
 if TYPE_CHECKING:
-    from trie.filters import AllowRows, Bitmap, Conjunction, DenyRows
+    from trie.bitmap import Bitmap
+    from trie.filters import Conjunction, Filter
+    from trie.row_sets import AllowRows, DenyRows
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
@@ -22,6 +24,7 @@ __all__ = [
     "Bitmap",
     "Conjunction",
     "DenyRows",
+    "Filter",
     "Leaves",
     "PrefixTrie",
     "TorchTrie",
@@ -30,7 +33,9 @@ __all__ = [
 ]
 
 _LATE = {
-    "trie.filters": {"AllowRows", "Bitmap", "Conjunction", "DenyRows"},
+    "trie.bitmap": {"Bitmap"},
+    "trie.filters": {"Conjunction", "Filter"},
+    "trie.row_sets": {"AllowRows", "DenyRows"},
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},

@@ -22,16 +22,22 @@ class TrieArrays(NamedTuple):
     """Per level, `[nodes at depth l, + 1]`: where a node's children start among the nodes at depth l + 1."""
     order: Int32[ndarray, " rows"]
     """Sorted position -> row."""
-    position: Int32[ndarray, " rows"]
-    """Row -> sorted position, for the filters."""
+    position: Int32[ndarray, " row_slots"]
+    """Row -> sorted position, for the filters; -1: a number below the highest row that no row has."""
     shared: Int32[ndarray, " shared_leaves"] | None
     """The leaves that hold more than one row, ascending; None where every leaf holds one."""
     extra: Int32[ndarray, " shared_leaves_plus_1"] | None
     """Rows beyond one per leaf that lie before each shared leaf: leaf + extra = its first sorted position."""
 
 
-def build_arrays(codes: Integer[ndarray, "rows length"], level_sizes: Sequence[int]) -> TrieArrays:
-    """The trie of rows that `checked_level_sizes` has passed; rows with equal codes share a leaf, by row number."""
+def build_arrays(
+    codes: Integer[ndarray, "rows length"], level_sizes: Sequence[int], rows: Int32[ndarray, " rows"] | None = None
+) -> TrieArrays:
+    """The trie of codes that `checked_level_sizes` has passed, and rows that `checked_rows` has.
+
+    Rows with equal codes share a leaf, in the order that they are given in. `rows` are their numbers, by default
+    0, 1, 2, ...
+    """
     order = sorted_order(codes, level_sizes)
     starts = np.zeros(len(codes), dtype=bool)  # is a sorted position the first of its node at this depth?
     starts[0] = True
@@ -44,7 +50,8 @@ def build_arrays(codes: Integer[ndarray, "rows length"], level_sizes: Sequence[i
         firsts = np.flatnonzero(starts)
         token.append(column[firsts])
     shared, extra = _shared_leaves(firsts, len(codes))
-    position = np.empty(len(codes), dtype=np.int32)
+    order = order if rows is None else rows[order]
+    position = np.full(int(order.max()) + 1, -1, dtype=np.int32)
     position[order] = np.arange(len(codes), dtype=np.int32)
     return TrieArrays(tuple(token), tuple(child), order, position, shared, extra)
 
@@ -96,6 +103,17 @@ def checked_level_sizes(
                 "mend the codes or give larger level_sizes"
             )
     return sizes
+
+
+def checked_rows(rows: Integer[ndarray, " rows"], num_codes: int) -> Int32[ndarray, " rows"]:
+    """Row numbers as int32; ValueError unless there is one for each of the codes, each once, from 0 to 2**31 - 2."""
+    if len(rows) != num_codes:
+        raise ValueError(f"expected a row number for each of the {num_codes} rows of codes, got {len(rows)}")
+    if int(rows.min()) < 0 or int(rows.max()) >= (1 << 31) - 1:
+        raise ValueError(f"row numbers must lie in 0..{(1 << 31) - 2}; got {int(rows.min())}..{int(rows.max())}")
+    if not (rows[1:] > rows[:-1]).all():
+        raise ValueError("row numbers must be ascending, each once; sort them with their codes")
+    return rows.astype(np.int32)
 
 
 def _child_starts(starts: Bool[ndarray, " rows"], parents: Int64[ndarray, " parents"]) -> Int32[ndarray, " _"]:

@@ -7,108 +7,13 @@ hold a row that passes one filter and a row that passes the other but none that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import SupportsIndex
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Integer
-from numpy import ndarray
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from trie.torch_trie import TorchTrie
-
-Rows = Sequence[SupportsIndex] | Integer[ndarray, " _"]  # no name: the lists of a batch differ in length
-
-
-@dataclass(frozen=True, eq=False)
-class RowSets:
-    """One set of rows per user, as sorted positions in one flat list."""
-
-    keys: Int64[Tensor, " entries"]
-    """`user * stride + position`, ascending, each once."""
-    stride: int
-    """Rows in the trie + 1, so that the end of one user's range stays below the next user's."""
-    batch_size: int
-
-    def count(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "..."]:
-        """How many rows of each user's set lie in the range."""
-        if len(lo) != self.batch_size:
-            raise ValueError(f"the filter is for a batch of {self.batch_size} users, but the beams have {len(lo)}")
-        base = torch.arange(len(lo), device=lo.device).mul(self.stride).view(-1, *[1] * (lo.ndim - 1))
-        return torch.searchsorted(self.keys, base + hi) - torch.searchsorted(self.keys, base + lo)
-
-    @property
-    def positions(self) -> Int64[Tensor, " entries"]:
-        """The sorted position of each key."""
-        return self.keys % self.stride
-
-
-@dataclass(frozen=True, eq=False)
-class DenyRows(RowSets):
-    """Everything but each user's rows, e.g. the history. A user may have none."""
-
-    @classmethod
-    def from_rows(cls, trie: TorchTrie, rows: Sequence[Rows]) -> "DenyRows":
-        """From each user's rows, in any order; ValueError where a row is not in the trie."""
-        return cls(*_keys(trie, rows), len(rows))
-
-    def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
-        """Does the range hold more rows than denied ones?"""
-        return hi - lo > self.count(lo, hi)
-
-
-@dataclass(frozen=True, eq=False)
-class AllowRows(RowSets):
-    """Nothing but each user's rows."""
-
-    free: Bool[Tensor, " batch"]
-    """The users without a list, to whom everything is allowed."""
-
-    @classmethod
-    def from_rows(cls, trie: TorchTrie, rows: Sequence[Rows | None]) -> "AllowRows":
-        """From each user's rows, in any order; None: no list, everything is allowed.
-
-        ValueError where a list is empty or a row is not in the trie.
-        """
-        for user, listed in enumerate(rows):
-            if listed is not None and len(listed) == 0:
-                raise ValueError(f"the allow list of user {user} of the batch is empty; give None to allow everything")
-        free = torch.tensor([listed is None for listed in rows], dtype=torch.bool, device=trie.device)
-        return cls(*_keys(trie, [() if listed is None else listed for listed in rows]), len(rows), free)
-
-    def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
-        """Does the range hold a listed row?"""
-        return torch.where(_per_user(self.free, lo), hi > lo, self.count(lo, hi) > 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Bitmap:
-    """The same rows for every user, e.g. what is in stock."""
-
-    before: Int64[Tensor, " positions_plus_1"]
-    """How many allowed rows lie before each sorted position."""
-
-    @classmethod
-    def from_mask(cls, trie: TorchTrie, mask: Bool[ndarray, " rows"]) -> "Bitmap":
-        """From `mask[row]`: is the row allowed? ValueError where none is, or the length is not the trie's."""
-        if len(mask) != trie.trie.num_rows:
-            raise ValueError(f"the mask has {len(mask)} rows, but the trie has {trie.trie.num_rows}")
-        if not mask.any():
-            raise ValueError("the mask allows no row")
-        before = np.append(0, np.cumsum(mask[trie.trie.arrays.order], dtype=np.int64))
-        return cls(torch.from_numpy(before).to(trie.device))
-
-    def count(self, lo: Int64[Tensor, "*nodes"], hi: Int64[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
-        """How many allowed rows lie in the range."""
-        return self.before[hi] - self.before[lo]
-
-    def alive(self, lo: Int64[Tensor, "*nodes"], hi: Int64[Tensor, "*nodes"]) -> Bool[Tensor, "*nodes"]:
-        """Does the range hold an allowed row?"""
-        return self.count(lo, hi) > 0
-
-    def holds(self, position: Int64[Tensor, "*nodes"]) -> Bool[Tensor, "*nodes"]:
-        """Is the row at this sorted position allowed?"""
-        return self.alive(position, position + 1)
+from trie.bitmap import Bitmap
+from trie.row_sets import AllowRows, DenyRows, RowSets
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +27,7 @@ class Conjunction:
     """The listed rows that pass both of the others."""
 
     @classmethod
-    def of(cls, *filters: "AllowRows | DenyRows | Bitmap | Conjunction") -> "Conjunction":
+    def of(cls, *filters: "Filter") -> "Conjunction":
         """The conjunction of filters over the same trie and batch."""
         parts: list = [part for one in filters for part in (one._parts() if isinstance(one, Conjunction) else [one])]
         bitmap = _join_bitmaps([part for part in parts if isinstance(part, Bitmap)])
@@ -138,6 +43,11 @@ class Conjunction:
             allow = _kept(allow, ~torch.isin(allow.keys, deny.keys))
         return cls(bitmap, deny, allow)
 
+    @property
+    def lists(self) -> AllowRows | None:
+        """The users' short lists, already without what the other parts leave out."""
+        return self.allow
+
     def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
         """Does the range hold a row that passes every filter?"""
         left = hi - lo if self.bitmap is None else self.bitmap.count(lo, hi)
@@ -145,30 +55,21 @@ class Conjunction:
             left = left - self.deny.count(lo, hi)
         if self.allow is None:
             return left > 0
-        return torch.where(_per_user(self.allow.free, lo), left > 0, self.allow.count(lo, hi) > 0)
+        return torch.where(~self.allow.listed(lo), left > 0, self.allow.count(lo, hi) > 0)
 
     def _parts(self) -> list:
         return [part for part in (self.bitmap, self.deny, self.allow) if part is not None]
 
 
-def _keys(trie: TorchTrie, rows: Sequence[Rows]) -> tuple[Tensor, int]:
-    """`keys` and `stride` of RowSets."""
-    stride = trie.trie.num_rows + 1
-    lists = [np.asarray(listed, dtype=np.int64) for listed in rows]
-    users = np.repeat(np.arange(len(lists)), [len(listed) for listed in lists])
-    flat = np.concatenate([np.empty(0, dtype=np.int64), *lists])
-    wrong = np.flatnonzero((flat < 0) | (flat >= trie.trie.num_rows))
-    if len(wrong):
-        row, user = flat[wrong[0]], users[wrong[0]]
-        raise ValueError(f"row {row} of user {user} of the batch is not in the trie: rows are 0..{stride - 2}")
-    keys = np.unique(users * stride + trie.trie.arrays.position[flat])
-    return torch.from_numpy(keys).to(trie.device), stride
+Filter = AllowRows | DenyRows | Bitmap | Conjunction
+"""What `trie.step` takes."""
 
 
-def _per_user(flags: Bool[Tensor, " batch"], like: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
-    if len(flags) != len(like):
-        raise ValueError(f"the filter is for a batch of {len(flags)} users, but the beams have {len(like)}")
-    return flags.view(-1, *[1] * (like.ndim - 1))
+def with_stock(stock: Bitmap | None, filters: Filter | None) -> Filter | None:
+    """The filters within a trie's stock."""
+    if stock is None or filters is None:
+        return stock if filters is None else filters
+    return Conjunction.of(filters, stock)
 
 
 def _join_bitmaps(bitmaps: list[Bitmap]) -> Bitmap | None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from numpy import ndarray
 
-from trie.build import TrieArrays, build_arrays, checked_level_sizes
+from trie.build import TrieArrays, build_arrays, checked_level_sizes, checked_rows
 from trie.files import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -30,17 +30,26 @@ class PrefixTrie:
 
     arrays: TrieArrays
     level_sizes: tuple[int, ...]
+    has_stop: bool = False
+    """Whether the last code of each level after the first ends an ID: see `from_sequences`."""
 
     @classmethod
     def from_codes(
-        cls, codes: Integer[ndarray, "rows length"], *, level_sizes: Sequence[SupportsIndex] | None = None
+        cls,
+        codes: Integer[ndarray, "rows length"],
+        *,
+        level_sizes: Sequence[SupportsIndex] | None = None,
+        rows: Integer[ndarray, " rows"] | None = None,
     ) -> "PrefixTrie":
         """The trie of these rows. `level_sizes`: how many codes each level may have; default: the largest code + 1.
+
+        `rows`: the rows' numbers, ascending, where they are not 0, 1, 2, ... (a catalogue that lost some rows).
 
         ValueError where there are no rows, or a code is negative or not below its level's size.
         """
         sizes = checked_level_sizes(codes, level_sizes)
-        return cls(build_arrays(codes, sizes), sizes)
+        numbers = None if rows is None else checked_rows(rows, len(codes))
+        return cls(build_arrays(codes, sizes, numbers), sizes)
 
     @property
     def length(self) -> int:
@@ -51,6 +60,11 @@ class PrefixTrie:
     def num_rows(self) -> int:
         """Number of rows, those with equal codes counted one by one."""
         return len(self.arrays.order)
+
+    @property
+    def num_row_slots(self) -> int:
+        """The highest row number + 1; more than `num_rows` where numbers are left out."""
+        return len(self.arrays.position)
 
     @property
     def num_nodes(self) -> tuple[int, ...]:

@@ -1,22 +1,24 @@
 """One constrained beam step on logits, for a whole batch, without a loop over users or beams.
 
-A step lists the children of a user's live beams one after the other (beam by beam, each beam's in the order of their
-codes), scores them, and keeps the best. Only the number of slots depends on the data: on the CPU it is what the
-fullest user needs; elsewhere, and when compiling, it is the most that so many beams can need, so shapes are static
-and nothing waits for the device.
+A step scores the children of a user's live beams and keeps the best that pass the filters. On the CPU it asks only
+about the highest scores whether they pass, and where nearly every code is a child, also whether they are children.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from trie.choose import Choice, Passes, best, best_passing
+from trie.diversity import Cap, capped
+from trie.filters import Filter
+from trie.listing import Listing, Ranges, child_ranges, is_eager, list_allowed, list_children
 from trie.torch_trie import TorchTrie
 
-Alive = Callable[[Tensor, Tensor], Tensor]
-"""A filter's `alive(lo, hi)`: does the range [lo, hi) of sorted positions hold an allowed row? `[batch, ...]` each."""
+DENSE_SHARE = 0.5
+"""With more of all codes than that being children, a step on the CPU scores all codes, and looks who is a child."""
 
 
 class Beams(NamedTuple):
@@ -60,56 +62,63 @@ def step(
     logits: Float[Tensor, "batch beams level_size"],
     *,
     beam_size: int,
-    alive: Alive | None = None,
+    filters: Filter | None = None,
     score: Literal["joint", "catalog"] = "joint",
+    cap: Cap | None = None,
 ) -> Beams:
     """The `beam_size` best children of all beams; fewer where there are no more, dead beams only as padding.
 
     `logits`: the model's, for the codes of this level after each beam; those of dead beams are not read. `score`:
     "joint" normalises over every code of the level, as `transformers.generate` does; "catalog" over the children that
-    are in the trie, whatever `alive` says, so that the probabilities of all leaves sum to 1. `alive` leaves out the
-    children below which nothing is allowed. Equal scores keep the order of their slots.
+    are in the catalogue (the trie, less what its `stock` leaves out), whatever `filters` say, so that the
+    probabilities of all leaves sum to 1. `filters` leave out the children below which nothing is allowed; by default
+    the trie's stock, which filters of one's own must hold (`trie.filters.with_stock`). `cap`: see `trie.diversity`.
+    Equal scores keep the order of their slots.
     """
     _check(trie, level, beams, logits, beam_size)
-    kid, beam, listed = _spread(trie, level, beams)
-    kid = kid.clamp(max=trie.trie.num_nodes[level] - 1)
-    code = trie.codes(level, kid)
-    flat = beam * trie.trie.level_sizes[level] + code
-    logits = logits.float()
-    offered = logits if score == "joint" else _only(logits, flat, listed)
-    normaliser = offered.logsumexp(-1)
-    # A beam whose logits are all -inf has no child; without the guard it would be nan.
-    base = beams.score - torch.where(normaliser == -torch.inf, 0.0, normaliser)
-    if alive is not None:
-        listed = listed & alive(trie.first(level + 1, kid), trie.first(level + 1, kid + 1))
-    total = torch.where(listed, base.gather(1, beam) + logits.flatten(1).gather(1, flat), -torch.inf)
-    best, slot, bound = _best(total, beams.bound, beam_size)
-    return Beams(kid.gather(1, slot), best, beam.gather(1, slot), code.gather(1, slot), bound)
+    filters = trie.stock if filters is None else filters
+    ranges = child_ranges(trie, level, beams.node, beams.score)
+    base, logits = _normalised(trie, level, beams, logits.float(), ranges, score)
+    if cap is None and is_eager(trie) and _is_dense(ranges, logits, filters):
+        chosen = _among_all_codes(trie, level, beams, base, logits, filters, beam_size)
+        if chosen is not None:
+            return chosen
+    return _among_children(trie, level, beams, base, logits, ranges, filters, beam_size, cap)
 
 
-def items(trie: TorchTrie, beams: Beams, *, beam_size: int, alive: Alive | None = None) -> Leaves:
+def items(
+    trie: TorchTrie, beams: Beams, *, beam_size: int, filters: Filter | None = None, cap: Cap | None = None
+) -> Leaves:
     """The `beam_size` best rows of beams that have taken every level.
 
-    The rows of one leaf share its probability: each has the leaf's score minus log(how many rows the leaf has,
-    whatever `alive` says). Equal scores keep the beams' order, then the rows'.
+    The rows of one leaf share its probability: each has the leaf's score minus log(how many rows of the catalogue the
+    leaf has, whatever `filters` say). Equal scores keep the beams' order, then the rows'.
     """
     _check_beam_size(beam_size)
-    if trie.shared is None:  # one row a leaf, and `alive` was asked in the last step
-        row = torch.where(beams.score > -torch.inf, trie.order[beams.node].long(), -1)
-        parent = torch.arange(row.shape[1], device=row.device).expand_as(row)
-        if row.shape[1] <= beam_size:
-            return Leaves(row, beams.score, parent, beams.bound)
-        best, slot, bound = _best(beams.score, beams.bound, beam_size)
-        return Leaves(row.gather(1, slot), best, slot, bound)
-    position, beam, listed = _spread(trie, trie.trie.length, beams)
-    position = position.clamp(max=trie.trie.num_rows - 1)
-    if alive is not None:
-        listed = listed & alive(position, position + 1)
-    _, sharers = trie.children(trie.trie.length, beams.node)
-    total = torch.where(listed, (beams.score - sharers.float().log()).gather(1, beam), -torch.inf)
-    best, slot, bound = _best(total, beams.bound, beam_size)
-    row = torch.where(best > -torch.inf, trie.order[position.gather(1, slot)].long(), -1)
-    return Leaves(row, best, beam.gather(1, slot), bound)
+    filters = trie.stock if filters is None else filters
+    if trie.shared is None:  # one row a leaf, and the filters were asked in the last step
+        beam = torch.arange(beams.node.shape[1], device=trie.device).expand_as(beams.node)
+        if cap is None and beams.node.shape[1] <= beam_size:
+            row = torch.where(beams.score > -torch.inf, trie.order[beams.node].long(), -1)
+            return Leaves(row, beams.score, beam, beams.bound)
+        listing, total, filters = Listing(beams.node, beam, beams.score > -torch.inf), beams.score, None
+    else:
+        ranges = child_ranges(trie, trie.trie.length, beams.node, beams.score)
+        listing = _listing(trie, trie.trie.length, beams.node, ranges, filters)
+        sharers = (
+            ranges.num_children
+            if trie.stock is None
+            else trie.stock.count(ranges.begin, ranges.begin + ranges.num_children)
+        )
+        shares = beams.score - sharers.clamp(min=1).float().log()
+        total = torch.where(listing.used, shares.gather(1, listing.beam), -torch.inf)
+
+    passes = _alive_slots(trie, trie.trie.length + 1, listing, filters)
+    groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
+    choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=True)
+    row = trie.order[listing.child.gather(1, choice.slot)].long()
+    row = torch.where(choice.score > -torch.inf, row, -1)
+    return Leaves(row, choice.score, listing.beam.gather(1, choice.slot), choice.bound)
 
 
 def certified(leaves: Leaves) -> Int64[Tensor, " batch"]:
@@ -121,50 +130,163 @@ def certified(leaves: Leaves) -> Int64[Tensor, " batch"]:
     return ((leaves.score >= leaves.bound[:, None]) & (leaves.row >= 0)).sum(1)
 
 
-def _spread(trie: TorchTrie, depth: int, beams: Beams) -> tuple[Tensor, Tensor, Tensor]:
-    """The children of every live beam in `[batch, slots]`: their numbers, their beams, and which slots are in use.
-
-    At the leaves the children are sorted positions. A number in an unused slot may be past the end.
-    """
-    begin, count = trie.children(depth, beams.node)
-    count = torch.where(beams.score > -torch.inf, count, 0)
-    end = count.cumsum(1)
-    if trie.device.type == "cpu" and not torch.compiler.is_compiling():
-        width = max(1, int(end[:, -1].max())) if len(end) else 1
-    else:
-        width = trie.width(depth, beams.node.shape[1])
-    slot = torch.arange(width, device=trie.device).expand(len(end), width).contiguous()
-    beam = torch.searchsorted(end, slot, right=True).clamp(max=end.shape[1] - 1)
-    child = slot + (begin + count - end).gather(1, beam)
-    return child, beam, slot < end[:, -1:]
-
-
-def _only(
-    logits: Float32[Tensor, "batch beams level_size"], flat: Int64[Tensor, "batch slots"], listed: Bool[Tensor, "..."]
-) -> Float32[Tensor, "batch beams level_size"]:
-    """The logits of the listed children, -inf elsewhere; `flat` counts through beams and codes."""
-    spare = logits[0].numel()  # unused slots write behind the end
-    offered = torch.zeros(len(logits), spare + 1, dtype=torch.bool, device=logits.device)
-    offered.scatter_(1, torch.where(listed, flat, spare), True)
-    return torch.where(offered[:, :-1].view_as(logits), logits, -torch.inf)
+def _normalised(
+    trie: TorchTrie,
+    level: int,
+    beams: Beams,
+    logits: Float32[Tensor, "batch beams level_size"],
+    ranges: Ranges,
+    score: Literal["joint", "catalog"],
+) -> tuple[Float32[Tensor, "batch beams"], Float32[Tensor, "batch beams level_size"]]:
+    """What to add up for a child: the first of its beam, and the second of its code."""
+    normaliser = logits.logsumexp(-1) if score == "joint" else _catalogue_sum(trie, level, beams.node, logits, ranges)
+    # A beam whose logits are all -inf has no child; without the guard it would be nan.
+    base = beams.score - torch.where(normaliser == -torch.inf, 0.0, normaliser)
+    if level and trie.trie.has_stop:  # an ID that has ended costs nothing more
+        ended = beams.code == trie.trie.level_sizes[level - 1] - 1
+        base, logits = torch.where(ended, beams.score, base), logits.masked_fill(ended[..., None], 0.0)
+    return base, logits
 
 
-def _best(
-    total: Float32[Tensor, "batch slots"], bound: Float32[Tensor, " batch"], beam_size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best scores, their slots, and the bound raised to the first score that was cut off.
+def _catalogue_sum(
+    trie: TorchTrie,
+    level: int,
+    node: Int64[Tensor, "batch beams"],
+    logits: Float32[Tensor, "batch beams level_size"],
+    ranges: Ranges,
+) -> Float32[Tensor, "batch beams"]:
+    """The logsumexp over the children that the catalogue has."""
+    table = trie.table[level]
+    if table is not None:
+        child = table[node]
+        listed = child >= 0
+        if trie.stock is not None:
+            listed = listed & _alive(trie, level + 1, child.clamp(min=0).long(), trie.stock)
+        return logits.masked_fill(~listed, -torch.inf).logsumexp(-1)
+    listing = list_children(trie, level, ranges)
+    listed = listing.used
+    if trie.stock is not None:
+        listed = listed & _alive(trie, level + 1, listing.child, trie.stock)
+    by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + trie.codes(level, listing.child))
+    by_code = torch.where(listed, by_code, -torch.inf)
+    none = torch.full_like(ranges.begin, -torch.inf, dtype=by_code.dtype)
+    peak = none.scatter_reduce(1, listing.beam, by_code, "amax")
+    peak = torch.where(peak == -torch.inf, 0.0, peak)
+    total = torch.zeros_like(peak).scatter_add(1, listing.beam, (by_code - peak.gather(1, listing.beam)).exp())
+    return total.log() + peak
 
-    The keys hold the score's bits above the slot, so that equal scores do not fall as the batch's padding has it.
-    """
-    slots = total.shape[1]
-    bits = total.view(torch.int32)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # a negative float's bits rise as it falls: turn them round
-    keys = (ordered.long() << 32) | torch.arange(slots - 1, -1, -1, device=total.device)
-    slot = slots - 1 - (keys.topk(min(beam_size + 1, slots), dim=1).values & 0xFFFFFFFF)
-    best = total.gather(1, slot)
-    if slots > beam_size:
-        bound = torch.maximum(bound, best[:, beam_size])
-    return best[:, :beam_size], slot[:, :beam_size], bound
+
+def _among_all_codes(
+    trie: TorchTrie,
+    level: int,
+    beams: Beams,
+    base: Float32[Tensor, "batch beams"],
+    logits: Float32[Tensor, "batch beams level_size"],
+    filters: Filter | None,
+    beam_size: int,
+) -> Beams | None:
+    """The best children, looked for among the highest of all codes; None where too few of these are children."""
+    total = base[..., None] + logits
+    live = beams.score > -torch.inf
+    if not bool(live.all()):
+        total = torch.where(live[..., None], total, -torch.inf)
+    passes = partial(_are_children, trie, level, beams.node, filters)
+    choice = best_passing(total.flatten(1), passes, beams.bound, most=beam_size)
+    if choice is None:
+        return None
+    parent, code = choice.slot // logits.shape[2], choice.slot % logits.shape[2]
+    node = trie.advance(level, beams.node.gather(1, parent), code).clamp(min=0)
+    return Beams(node, choice.score, parent, code, choice.bound)
+
+
+def _are_children(
+    trie: TorchTrie, level: int, node: Int64[Tensor, "batch beams"], filters: Filter | None, slot: Tensor
+) -> Bool[Tensor, "batch some"]:
+    """Which slots (beam * level_size + code) are children with something allowed below."""
+    size = trie.trie.level_sizes[level]
+    kid = trie.advance(level, node.gather(1, slot // size), slot % size)
+    return (kid >= 0) if filters is None else (kid >= 0) & _alive(trie, level + 1, kid.clamp(min=0), filters)
+
+
+def _among_children(
+    trie: TorchTrie,
+    level: int,
+    beams: Beams,
+    base: Float32[Tensor, "batch beams"],
+    logits: Float32[Tensor, "batch beams level_size"],
+    ranges: Ranges,
+    filters: Filter | None,
+    beam_size: int,
+    cap: Cap | None,
+) -> Beams:
+    """The best children, looked for among all children."""
+    listing = _listing(trie, level, beams.node, ranges, filters)
+    code = trie.codes(level, listing.child)
+    by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + code)
+    total = torch.where(listing.used, base.gather(1, listing.beam) + by_code, -torch.inf)
+
+    passes = _alive_slots(trie, level + 1, listing, filters)
+    groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
+    is_end = level == trie.trie.length - 1 and trie.shared is None
+    choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=is_end)
+    slot = choice.slot
+    return Beams(
+        listing.child.gather(1, slot), choice.score, listing.beam.gather(1, slot), code.gather(1, slot), choice.bound
+    )
+
+
+def _choose(
+    trie: TorchTrie,
+    total: Float32[Tensor, "batch slots"],
+    passes: Passes | None,
+    bound: Float32[Tensor, " batch"],
+    beam_size: int,
+    cap: Cap | None,
+    *,
+    is_end: bool,
+) -> Choice:
+    """The best slots that pass. `is_end`: what a cap drops here could not stand in the list, so it raises no bound."""
+    if cap is None and is_eager(trie):
+        choice = best_passing(total, passes, bound, most=beam_size)
+        if choice is not None:
+            return choice
+    if passes is not None:
+        every = torch.arange(total.shape[1], device=total.device).expand_as(total)
+        total = torch.where(passes(every), total, -torch.inf)
+    if cap is not None:
+        total, dropped = capped(total, cap.group, most=cap.most)
+        bound = bound if is_end else torch.maximum(bound, dropped)
+    return best(total, bound, most=beam_size)
+
+
+def _alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter | None) -> Passes | None:
+    """Which slots of a listing pass; None: all."""
+    if filters is None:
+        return None
+    return lambda slot: _alive(trie, depth, listing.child.gather(1, slot), filters)
+
+
+def _alive(
+    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch some"], filters: Filter
+) -> Bool[Tensor, "batch some"]:
+    """Is anything allowed below each node? Past the leaves a node is one sorted position."""
+    if depth > trie.trie.length:
+        return filters.alive(node, node + 1)
+    return filters.alive(trie.first(depth, node), trie.first(depth, node + 1))
+
+
+def _listing(
+    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, filters: Filter | None
+) -> Listing:
+    if filters is not None and filters.lists is not None and is_eager(trie):
+        return list_allowed(trie, depth, node, ranges, filters.lists)
+    return list_children(trie, depth, ranges)
+
+
+def _is_dense(ranges: Ranges, logits: Float32[Tensor, "batch beams level_size"], filters: Filter | None) -> bool:
+    """Are most codes children? With short lists the children are few, whatever the trie holds."""
+    lists = filters is not None and filters.lists is not None
+    return not lists and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
 
 
 def _check(trie: TorchTrie, level: int, beams: Beams, logits: Tensor, beam_size: int) -> None:

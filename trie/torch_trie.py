@@ -1,16 +1,21 @@
 """TorchTrie: a PrefixTrie's arrays as tensors on one device, with the look-ups that a beam step needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Int, Int32, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from trie.prefix_trie import PrefixTrie
 
+if TYPE_CHECKING:
+    from trie.bitmap import Bitmap
+
 WIDEST_KEPT = 4096
+SMALL_TABLE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,6 +32,10 @@ class TorchTrie:
     extra: Tensor | None
     widest: tuple[tuple[int, ...], ...]
     """Per depth 0..length: the children (of leaves: rows) that the 1, 2, 3, ... widest nodes have together."""
+    table: tuple[Tensor | None, ...]
+    """Per level, `[nodes, level_size]` int32: the child that each code leads to, or -1; only where that is small."""
+    stock: "Bitmap | None" = None
+    """The rows that the catalogue still has; None: all."""
 
     @classmethod
     def from_trie(cls, trie: PrefixTrie, device: str | torch.device) -> "TorchTrie":
@@ -47,6 +56,9 @@ class TorchTrie:
             order=tensor(arrays.order),
             shared=None if arrays.shared is None else tensor(arrays.shared),
             extra=None if arrays.extra is None else tensor(arrays.extra),
+            table=tuple(
+                tensor(_table(trie, level)) if _is_small(trie, level) else None for level in range(trie.length)
+            ),
             widest=(*(_widest(np.diff(child)) for child in arrays.child), _widest(leaf_rows)),
         )
 
@@ -71,8 +83,30 @@ class TorchTrie:
             return node
         return node + self.extra[torch.searchsorted(self.shared, node.int())]
 
+    def node_above(self, depth: int, position: Int64[Tensor, "*rows"]) -> Int64[Tensor, "*rows"]:
+        """Number of the node at `depth` that each sorted position lies below; past the leaves: the position itself."""
+        if depth > self.trie.length:
+            return position
+        node = position
+        if self.shared is not None and self.extra is not None:
+            place = torch.searchsorted(
+                self.shared + self.extra[:-1], position.int(), right=True
+            )  # shared leaves up to it
+            before = self.shared[(place - 1).clamp(min=0)].where(place > 0, 0)
+            node = torch.maximum(before, position - self.extra[place])
+        for child in reversed(self.child[depth:]):
+            node = torch.searchsorted(child, node.int(), right=True) - 1
+        return node
+
+    def with_stock(self, stock: "Bitmap | None") -> "TorchTrie":
+        """The same trie as a catalogue that has only some of its rows."""
+        return replace(self, stock=stock)
+
     def advance(self, depth: int, node: Int[Tensor, "*nodes"], code: Int[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
         """The child that `code` leads to from each node at `depth`, -1 without one; -1 stays -1."""
+        table = self.table[depth]
+        if table is not None:
+            return torch.where((node >= 0) & (code >= 0), table[node.clamp(min=0), code.clamp(min=0)].long(), -1)
         begin, count = self.children(depth, node.clamp(min=0))
         low, high = begin, begin + count
         last = self.trie.num_nodes[depth] - 1
@@ -93,6 +127,20 @@ class TorchTrie:
 
     def __repr__(self) -> str:
         return f"TorchTrie({self.trie!r}, device={str(self.device)!r})"
+
+
+def _is_small(trie: PrefixTrie, level: int) -> bool:
+    """A first level always is; later ones as long as the table takes no more than half a byte for each row."""
+    nodes = 1 if level == 0 else trie.num_nodes[level - 1]
+    return nodes * trie.level_sizes[level] <= max(SMALL_TABLE, trie.num_rows // 8)
+
+
+def _table(trie: PrefixTrie, level: int) -> Int32[ndarray, "nodes level_size"]:
+    begin = trie.arrays.child[level]
+    parent = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
+    table = np.full((len(begin) - 1, trie.level_sizes[level]), -1, dtype=np.int32)
+    table[parent, trie.arrays.token[level]] = np.arange(len(parent), dtype=np.int32)
+    return table
 
 
 def _widest(counts: Int[ndarray, " nodes"]) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trie import Leaves, TorchTrie
-from trie.step import Alive, items, start, step
+from trie import Filter, Leaves, TorchTrie
+from trie.filters import with_stock
+from trie.step import items, start, step
 
 Score = Literal["joint", "catalog"]
 
@@ -46,19 +47,20 @@ def beam_search(
     *,
     batch_size: int,
     beam_size: int,
-    alive: Alive | None = None,
+    filters: Filter | None = None,
     score: Score = "joint",
 ) -> Leaves:
     """The `beam_size` best items of every user by the log-probability of their codes, best first.
 
-    `read` is what `model.read_history` returned for `batch_size` histories. `alive` is a filter's method of that name:
+    `read` is what `model.read_history` returned for `batch_size` histories. With `filters`
     a prefix is kept only while an allowed item lies below it, so no beam ends in nothing (trie.filters). `score`:
     see `trie.step`. Users with fewer allowed items get -1 at the end of their rows.
     """
+    filters = with_stock(trie.stock, filters)
     beams = start(trie, batch_size)
     logits, written = model.next_code_logits(read, None)
     for level in range(trie.trie.length):
         if level:
             logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
-        beams = step(trie, level, beams, logits, beam_size=beam_size, alive=alive, score=score)
-    return items(trie, beams, beam_size=beam_size, alive=alive)
+        beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score)
+    return items(trie, beams, beam_size=beam_size, filters=filters)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from genrec.generator.beam_search import Score, beam_search
 from genrec.generator.model import Generator, ReadHistory
-from trie import AllowRows, Conjunction, DenyRows, Leaves, TorchTrie
-from trie.step import Alive
+from trie import AllowRows, Conjunction, DenyRows, Filter, Leaves, TorchTrie
 
 
 class RowFilters(NamedTuple):
@@ -31,14 +30,14 @@ class RowFilters(NamedTuple):
             allowed = [None if rows is None else _part(rows, first_row, num_rows) for rows in allowed]
         return RowFilters(denied, allowed)
 
-    def alive(self, trie: TorchTrie) -> Alive | None:
-        """The filters' joint `alive` (see `trie.filters`); None where everything is allowed."""
+    def on(self, trie: TorchTrie) -> Filter | None:
+        """These filters on the rows of a trie (see `trie.filters`); None where everything is allowed."""
         filters: list[DenyRows | AllowRows] = []
         if self.denied is not None:
             filters.append(DenyRows.from_rows(trie, self.denied))
         if self.allowed is not None:
             filters.append(_allow(trie, self.allowed))
-        return Conjunction.of(*filters).alive if filters else None
+        return Conjunction.of(*filters) if filters else None
 
 
 class Found(NamedTuple):
@@ -68,7 +67,7 @@ class Search:
             self.read,
             batch_size=self.batch_size,
             beam_size=self.beam_size,
-            alive=filters.alive(trie),
+            filters=filters.on(trie),
             score=self.score,
         )
 

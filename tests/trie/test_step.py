@@ -17,7 +17,7 @@ def model(seed: int, prefix: tuple[int, ...], level_size: int) -> np.ndarray:
     return np.random.default_rng([seed, 77, *prefix]).normal(0, 2, level_size).astype(np.float32)
 
 
-def decode(trie, seeds, *, beam_size, alive=None, score="joint", run=step):
+def decode(trie, seeds, *, beam_size, filters=None, score="joint", run=step):
     """The beam search that a generator would run, with the random model in its place."""
     beams = start(trie, len(seeds))
     prefixes = [[()] for _ in seeds]
@@ -26,10 +26,10 @@ def decode(trie, seeds, *, beam_size, alive=None, score="joint", run=step):
             [[model(seed, prefix, size) for prefix in mine] for seed, mine in zip(seeds, prefixes, strict=True)]
         )
         logits[~np.isfinite(beams.score.numpy())] = np.nan  # logits of dead beams must not be read
-        beams = run(trie, level, beams, torch.from_numpy(logits), beam_size=beam_size, alive=alive, score=score)
+        beams = run(trie, level, beams, torch.from_numpy(logits), beam_size=beam_size, filters=filters, score=score)
         steps = zip(beams.parent.tolist(), beams.code.tolist(), prefixes, strict=True)
         prefixes = [[(*mine[p], c) for p, c in zip(parents, codes, strict=True)] for parents, codes, mine in steps]
-    return items(trie, beams, beam_size=beam_size, alive=alive)
+    return items(trie, beams, beam_size=beam_size, filters=filters)
 
 
 def exhaustive(codes, sizes, seed, score):
@@ -125,7 +125,7 @@ def test_rows_of_a_shared_leaf_each_get_the_leaf_score_minus_log_of_their_number
     assert leaves.row.tolist() == [[1, 0, 2, 3]]
     assert leaves.score.exp().tolist() == [pytest.approx([0.4, 0.2, 0.2, 0.2])]
     deny = DenyRows.from_rows(trie, [[0, 2]])  # the share is that of the catalogue, not of the request
-    leaves = items(trie, beams, beam_size=4, alive=deny.alive)
+    leaves = items(trie, beams, beam_size=4, filters=deny)
     assert listed(leaves) == ([1, 3], pytest.approx([math.log(0.4), math.log(0.2)]))
     assert items(trie, beams, beam_size=2).bound.exp().tolist() == pytest.approx([0.2])
 
@@ -143,7 +143,7 @@ def test_filtered_lists_are_the_best_allowed_rows_and_no_beam_dies_while_one_is_
         DenyRows.from_rows(trie, deny), AllowRows.from_rows(trie, allow), Bitmap.from_mask(trie, mask)
     )
     for beam_size in (1, 3, len(codes)):
-        leaves = decode(trie, [1, 2, 3], beam_size=beam_size, alive=joined.alive, score="catalog")
+        leaves = decode(trie, [1, 2, 3], beam_size=beam_size, filters=joined, score="catalog")
         for user in range(3):
             passing = {row for row in range(len(codes)) if mask[row]} - set(deny[user].tolist())
             passing &= passing if allow[user] is None else set(allow[user].tolist())
@@ -161,11 +161,11 @@ def test_a_request_that_denies_everything_gets_an_empty_list_and_its_neighbour_a
     codes = np.array([[0, 1], [0, 2], [1, 1], [1, 1]])
     trie = PrefixTrie.from_codes(codes).to("cpu")
     deny = DenyRows.from_rows(trie, [range(4), [0]])
-    leaves = decode(trie, [5, 6], beam_size=3, alive=deny.alive)
+    leaves = decode(trie, [5, 6], beam_size=3, filters=deny)
     assert listed(leaves, 0) == ([], [])
     assert sorted(listed(leaves, 1)[0]) == [1, 2, 3]
     assert certified(leaves).tolist() == [0, 3]
-    alone = decode(trie, [5], beam_size=3, alive=DenyRows.from_rows(trie, [range(4)]).alive)
+    alone = decode(trie, [5], beam_size=3, filters=DenyRows.from_rows(trie, [range(4)]))
     assert listed(alone) == ([], [])
 
 
@@ -173,7 +173,7 @@ def test_one_allowed_row_is_the_whole_list():
     codes = np.random.default_rng(0).integers(0, 5, (50, 3))
     trie = PrefixTrie.from_codes(codes).to("cpu")
     for row in range(50):
-        leaves = decode(trie, [row], beam_size=1, alive=AllowRows.from_rows(trie, [[row]]).alive)
+        leaves = decode(trie, [row], beam_size=1, filters=AllowRows.from_rows(trie, [[row]]))
         assert listed(leaves)[0] == [row]
 
 
@@ -188,9 +188,9 @@ def test_batching_changes_nothing():
     codes = np.random.default_rng(2).integers(0, 6, (100, 3))
     trie = PrefixTrie.from_codes(codes).to("cpu")
     deny = [np.arange(user * 11) for user in range(8)]
-    together = decode(trie, list(range(8)), beam_size=7, alive=DenyRows.from_rows(trie, deny).alive)
+    together = decode(trie, list(range(8)), beam_size=7, filters=DenyRows.from_rows(trie, deny))
     for user in range(8):
-        alone = decode(trie, [user], beam_size=7, alive=DenyRows.from_rows(trie, [deny[user]]).alive)
+        alone = decode(trie, [user], beam_size=7, filters=DenyRows.from_rows(trie, [deny[user]]))
         assert listed(alone) == listed(together, user)
         assert alone.bound[0] == together.bound[user]
 
@@ -202,7 +202,7 @@ def test_equal_scores_fall_the_same_way_whatever_the_batch_is_padded_to():
         beams = start(trie, batch_size)
         for level, size in enumerate(trie.trie.level_sizes):
             logits = torch.zeros(*beams.node.shape, size)
-            beams = step(trie, level, beams, logits, beam_size=4, alive=deny.alive)
+            beams = step(trie, level, beams, logits, beam_size=4, filters=deny)
         assert listed(items(trie, beams, beam_size=4))[0] == [2, 3, 4, 5]
 
 
@@ -261,8 +261,8 @@ def test_the_compiled_step_equals_the_eager_one(codes_up_to, score):
     trie = PrefixTrie.from_codes(codes).to("cpu")
     deny = DenyRows.from_rows(trie, [range(0, 80, 2), range(5)])
     compiled = torch.compile(step, backend="eager", fullgraph=True, dynamic=False)
-    eager = decode(trie, [8, 9], beam_size=7, alive=deny.alive, score=score)
-    static = decode(trie, [8, 9], beam_size=7, alive=deny.alive, score=score, run=compiled)
+    eager = decode(trie, [8, 9], beam_size=7, filters=deny, score=score)
+    static = decode(trie, [8, 9], beam_size=7, filters=deny, score=score, run=compiled)
     for user in range(2):
         assert listed(eager, user) == listed(static, user)
 
@@ -274,6 +274,4 @@ def test_wrong_shapes_and_sizes_are_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         step(trie, 0, start(trie, 1), torch.zeros(1, 1, 2), beam_size=0)
     with pytest.raises(ValueError, match="batch of 2 users, but the beams have 1"):
-        step(
-            trie, 0, start(trie, 1), torch.zeros(1, 1, 2), beam_size=1, alive=DenyRows.from_rows(trie, [[0], []]).alive
-        )
+        step(trie, 0, start(trie, 1), torch.zeros(1, 1, 2), beam_size=1, filters=DenyRows.from_rows(trie, [[0], []]))

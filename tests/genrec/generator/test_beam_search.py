@@ -9,14 +9,14 @@ from trie import DenyRows
 ENCODERS = ("causal_items", "bidirectional_tokens")
 
 
-def search(generator, prefix_trie, history, *, beam_size, alive=None):
+def search(generator, prefix_trie, history, *, beam_size, filters=None):
     return beam_search(
         generator,
         prefix_trie.to("cpu"),
         generator.read_history(history),
         batch_size=len(history),
         beam_size=beam_size,
-        alive=alive,
+        filters=filters,
     )
 
 
@@ -50,8 +50,8 @@ def test_denied_items_never_come_and_cost_no_place_in_the_list(small_generator, 
     history = torch.tensor([[3, 9]])
     exact = score_every_item(generator, history)
     denied = exact.argsort(descending=True)[:10]
-    alive = DenyRows.from_rows(tree, [denied.tolist()]).alive
-    leaves = search(generator, prefix_trie, history, beam_size=40, alive=alive)
+    filters = DenyRows.from_rows(tree, [denied.tolist()])
+    leaves = search(generator, prefix_trie, history, beam_size=40, filters=filters)
     expected = [row for row in exact.argsort(descending=True).tolist() if row not in set(denied.tolist())]
     assert leaves.row[0][leaves.row[0] >= 0].tolist() == expected
 

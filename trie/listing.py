@@ -1,0 +1,98 @@
+"""What a step may choose from: the children of a user's live beams, one after the other in one row of slots.
+
+Beam by beam, each beam's in the order of their codes. Only the number of slots depends on the data: on the CPU it is
+what the fullest user needs; elsewhere, and when compiling, the most that so many beams can need, so that shapes are
+static and nothing waits for the device.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from trie.row_sets import AllowRows
+from trie.torch_trie import TorchTrie
+
+
+class Listing(NamedTuple):
+    """Children in slots."""
+
+    child: Int64[Tensor, "batch slots"]
+    """Number of the node at the next depth, of the leaves' children: sorted position; in range in unused slots too."""
+    beam: Int64[Tensor, "batch slots"]
+    """Whose child it is; in range in unused slots too."""
+    used: Bool[Tensor, "batch slots"]
+
+
+class Ranges(NamedTuple):
+    """Where the children of each beam begin, how many there are, and where those of the beams up to it end."""
+
+    begin: Int64[Tensor, "batch beams"]
+    num_children: Int64[Tensor, "batch beams"]
+    """0 for a dead beam."""
+    end: Int64[Tensor, "batch beams"]
+
+
+def child_ranges(
+    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], score: Float32[Tensor, "batch beams"]
+) -> Ranges:
+    """The children of every live beam; of leaves: their rows."""
+    begin, count = trie.children(depth, node)
+    count = torch.where(score > -torch.inf, count, 0)
+    return Ranges(begin, count, count.cumsum(1))
+
+
+def is_eager(trie: TorchTrie) -> bool:
+    """Whether looking at the data costs nothing: on the CPU, unless compiling."""
+    return trie.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def list_children(trie: TorchTrie, depth: int, ranges: Ranges) -> Listing:
+    """Every child in a slot."""
+    child, beam, used = _slots(trie, depth, ranges)
+    return Listing(child.clamp(max=_last(trie, depth)), beam, used)
+
+
+def list_allowed(
+    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, lists: AllowRows
+) -> Listing:
+    """The same, but of a beam with fewer listed rows than children only the children that hold one of these.
+
+    So a short allow list is walked once, however many children the beams have. For the CPU.
+    """
+    first, after = lists.places(trie.first(depth, node), trie.first(depth, node + 1))
+    walked = lists.listed(node) & (after - first < ranges.num_children)
+    count = torch.where(walked, after - first, ranges.num_children)
+    place, beam, used = _slots(trie, depth, Ranges(torch.where(walked, first, ranges.begin), count, count.cumsum(1)))
+    by_list = used & walked.gather(1, beam)
+    # one spare entry, so that there is something to index where all lists are empty
+    above = trie.node_above(depth + 1, torch.cat([lists.positions, lists.positions.new_zeros(1)]))
+    entry = torch.where(by_list, place, 0)
+    child = torch.where(by_list, above[entry], place).clamp(max=_last(trie, depth))
+    # neighbours in a list may lie below one child: the first of them stands for it
+    repeated = (entry > first.gather(1, beam)) & (above[entry] == above[(entry - 1).clamp(min=0)])
+    return Listing(child, beam, used & ~(by_list & repeated))
+
+
+def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor, Tensor]:
+    """What each slot counts to from its beam's begin on, its beam, and whether it is used."""
+    begin, count, end = ranges
+    batch, beams = begin.shape
+    last = beams - 1
+    if is_eager(trie):
+        width = max(1, int(end[:, -1].max())) if batch else 1
+        repeats = torch.cat([count, width - end[:, -1:]], dim=1).flatten()
+        numbers = torch.arange(beams + 1).repeat(batch)
+        beam = torch.repeat_interleave(numbers, repeats, output_size=batch * width).view(batch, width)
+        slot = torch.arange(width)
+    else:
+        slot = torch.arange(trie.width(depth, beams), device=trie.device)
+        beam = torch.searchsorted(end, slot.expand(batch, -1).contiguous(), right=True)
+    used = beam <= last
+    beam = beam.clamp(max=last)
+    return slot + (begin + count - end).gather(1, beam), beam, used
+
+
+def _last(trie: TorchTrie, depth: int) -> int:
+    return (trie.trie.num_nodes[depth] if depth < trie.trie.length else trie.trie.num_rows) - 1
