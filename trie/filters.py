@@ -1,7 +1,7 @@
 """Per-request filters that leave no dead ends: a child is offered only if an allowed row lies below it.
 
 Every filter lives over sorted positions, where a node is a range [lo, hi). `alive(lo, hi)` says whether the range
-holds an allowed row; hand that method to `trie.step`. Filters are joined row by row (`Conjunction`), since a node may
+holds an allowed row; hand the filter to `trie.step`. Filters are joined row by row (`Conjunction`), since a node may
 hold a row that passes one filter and a row that passes the other but none that passes both.
 """
 
