@@ -23,6 +23,30 @@ class Choice(NamedTuple):
     """Raised to the first score that was cut off."""
 
 
+def choose(
+    total: Float32[Tensor, "batch slots"],
+    passes: Passes | None,
+    bound: Float32[Tensor, " batch"],
+    *,
+    most: int,
+    is_eager: bool,
+) -> Choice:
+    """The `most` highest of the slots that pass; `is_eager`: looking at the data costs nothing (`trie.listing`)."""
+    if is_eager:
+        choice = best_passing(total, passes, bound, most=most)
+        if choice is not None:
+            return choice
+    return best(masked(total, passes), bound, most=most)
+
+
+def masked(total: Float32[Tensor, "batch slots"], passes: Passes | None) -> Float32[Tensor, "batch slots"]:
+    """The totals, -inf in the slots that do not pass."""
+    if passes is None:
+        return total
+    every = torch.arange(total.shape[1], device=total.device).expand_as(total)
+    return torch.where(passes(every), total, -torch.inf)
+
+
 def best(total: Float32[Tensor, "batch slots"], bound: Float32[Tensor, " batch"], *, most: int) -> Choice:
     """The `most` highest totals of each user; no host synchronisation, so it can be compiled and captured.
 
