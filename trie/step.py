@@ -211,7 +211,8 @@ def _choose(
 def _is_dense(ranges: Ranges, logits: Float32[Tensor, "batch beams level_size"], filters: Filter | None) -> bool:
     """Are most codes children? With short lists the children are few, whatever the trie holds."""
     lists = filters is not None and filters.lists is not None
-    return not lists and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
+    is_spread = logits.shape[1] > 1 and not lists
+    return is_spread and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
 
 
 def _check(trie: TorchTrie, level: int, beams: Beams, logits: Tensor, beam_size: int) -> None:
