@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
+    from trie.versions import Insertion, TrieVersion, VersionedTrie
 
 __all__ = [
     "AllowRows",
@@ -25,11 +26,14 @@ __all__ = [
     "Conjunction",
     "DenyRows",
     "Filter",
+    "Insertion",
     "Leaves",
     "PrefixTrie",
     "TorchTrie",
     "TrieFileError",
     "TrieLogitsProcessor",
+    "TrieVersion",
+    "VersionedTrie",
 ]
 
 _LATE = {
@@ -39,6 +43,7 @@ _LATE = {
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},
+    "trie.versions": {"Insertion", "TrieVersion", "VersionedTrie"},
 }
 
 
