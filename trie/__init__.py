@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
-    from trie.versions import Insertion, TrieVersion, VersionedTrie
+    from trie.trie_version import TrieVersion
+    from trie.versions import Insertion, VersionedTrie
 
 __all__ = [
     "AllowRows",
@@ -43,7 +44,8 @@ _LATE = {
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},
-    "trie.versions": {"Insertion", "TrieVersion", "VersionedTrie"},
+    "trie.trie_version": {"TrieVersion"},
+    "trie.versions": {"Insertion", "VersionedTrie"},
 }
 
 

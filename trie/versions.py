@@ -8,53 +8,26 @@ is built go together into the one after it, which leaves out the deleted rows fo
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64, Integer
+from jaxtyping import Int32, Int64, Integer
 from numpy import ndarray
 
 from trie.bitmap import Bitmap
 from trie.build import checked_level_sizes, checked_rows
 from trie.files import TrieFileError
-from trie.prefix_trie import Prefix, PrefixTrie
+from trie.prefix_trie import PrefixTrie
 from trie.rebuild import check_stops, rebuilt
 from trie.row_sets import Rows
-from trie.torch_trie import TorchTrie
+from trie.trie_version import TrieVersion
 from trie.version_files import SavedVersion, read_version, write_version
 
-
-@dataclass(frozen=True, eq=False)
-class TrieVersion:
-    """The catalogue at one moment. It never changes, and may be read by any number of threads."""
-
-    number: int
-    """Higher than that of every version before."""
-    view: TorchTrie
-    """To decode on; its `stock` leaves out the rows that were deleted since its trie was built."""
-
-    @property
-    def num_rows(self) -> int:
-        """How many rows the catalogue has, which may be none."""
-        return self.view.trie.num_rows if self.view.stock is None else self.view.stock.num_allowed
-
-    def holds(self, rows: Rows) -> Bool[ndarray, " rows"]:
-        """Which of these row numbers the catalogue has; not those that were deleted, wait, or never were."""
-        position = _positions(self.view.trie, np.asarray(rows, dtype=np.int64))
-        found = position >= 0
-        if self.view.stock is not None:
-            listed = torch.from_numpy(position[found]).to(self.view.device)
-            found[found] = self.view.stock.holds(listed).cpu().numpy()
-        return found
-
-    def rows(self, prefix: Prefix = ()) -> Int32[ndarray, " rows"]:
-        """The rows below a prefix, as `PrefixTrie.rows`, without the deleted ones."""
-        rows = self.view.trie.rows(prefix)
-        return rows[self.holds(rows)]
+_NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 class Insertion(NamedTuple):
@@ -86,7 +59,7 @@ class VersionedTrie:
         self._lock = threading.Lock()
         """Held to read or write what stands below, and to publish a version; never while one is built."""
         self._waiting: list[_Waiting] = []
-        self._deleted_meanwhile: list[Int64[ndarray, " _"]] = []
+        self._deleted_meanwhile: Int64[ndarray, " _"] = _NO_ROWS
         """Rows that may be in the trie that is being built, or among those that wait."""
         self._builder: threading.Thread | None = None
         self._is_building = False
@@ -103,7 +76,6 @@ class VersionedTrie:
         """Add rows; they are visible when the returned `version` is done. Equal codes share a leaf.
 
         `codes`: within the trie's `level_sizes`; an ID that ends early is filled with stops, as the trie has it.
-
         `rows`: numbers of one's own, ascending, higher than all that were ever given; default: the next ones.
         ValueError where codes or numbers break these rules; then nothing is inserted. RuntimeError after `close`.
         """
@@ -111,7 +83,7 @@ class VersionedTrie:
         checked_level_sizes(codes, trie.level_sizes)
         if trie.has_stop:
             check_stops(codes, trie.level_sizes)
-        codes = np.array(codes)  # the caller may write into theirs
+        codes = codes.astype(np.int32)  # and a copy: the caller may write into theirs
         with self._lock:
             self._check_open()
             first = self._next_row
@@ -138,12 +110,10 @@ class VersionedTrie:
             if len(gone) and not 0 <= gone[0] <= gone[-1] < self._next_row:
                 unknown = gone[0] if gone[0] < 0 else gone[-1]
                 raise ValueError(f"row {unknown} is unknown: the numbers given so far are 0..{self._next_row - 1}")
+            version = self._current.without(gone)
             if self._is_building:
-                self._deleted_meanwhile.append(gone)
-            version = self._current
-            gone = gone[version.holds(gone)]
-            if len(gone):
-                self._current = version = TrieVersion(version.number + 1, _without(version.view, gone))
+                self._deleted_meanwhile = np.append(self._deleted_meanwhile, gone)
+            self._current = version
         return version
 
     def close(self) -> None:
@@ -158,7 +128,7 @@ class VersionedTrie:
         """Write the current version, which is returned, without the inserts that wait; replaces an older one there."""
         with self._lock:
             version, next_row = self._current, self._next_row
-        stock = _stock(version.view).words.cpu().numpy()
+        stock = version.stock.words.cpu().numpy()
         write_version(Path(folder), SavedVersion(version.view.trie, version.number, next_row, stock))
         return version
 
@@ -170,11 +140,10 @@ class VersionedTrie:
         saved = read_version(Path(folder), mmap=mmap, verify=verify)
         loaded = cls(saved.trie, device=device)
         view = loaded._current.view
-        words = torch.from_numpy(saved.stock).to(view.device)
-        if len(words) != len(Bitmap.full(view).words):
+        if len(saved.stock) != len(loaded._current.stock.words):
             raise TrieFileError(f"{folder}: the trie and its stock are not of one save; save the catalogue again")
-        stock = Bitmap.from_words(words, view.trie.num_rows)
-        if stock.num_allowed < view.trie.num_rows:
+        stock = Bitmap.from_words(torch.from_numpy(saved.stock).to(view.device), saved.trie.num_rows)
+        if stock.num_allowed < saved.trie.num_rows:
             view = view.with_stock(stock)
         loaded._current, loaded._next_row = TrieVersion(saved.number, view), saved.next_row
         return loaded
@@ -202,12 +171,12 @@ class VersionedTrie:
         while True:
             with self._lock:
                 base, waiting, self._waiting = self._current, self._waiting, []
-                deleted, self._deleted_meanwhile = self._deleted_meanwhile, []
+                deleted, self._deleted_meanwhile = self._deleted_meanwhile, _NO_ROWS
                 if not waiting:
                     self._is_building = False
                     return
             try:
-                version = self._build(base, waiting, np.concatenate([np.empty(0, dtype=np.int64), *deleted]))
+                version = self._build(base, waiting, deleted)
             except BaseException as error:  # whatever it is, it belongs to those who wait
                 for one in waiting:
                     one.insertion.version.set_exception(error)
@@ -225,30 +194,12 @@ class VersionedTrie:
         trie = rebuilt(base.view, codes, rows[left], num_row_slots=int(rows[-1]) + 1)
         view = trie.to(base.view.device)
         with self._lock:
-            view = _without(view, np.concatenate([np.empty(0, dtype=np.int64), *self._deleted_meanwhile]))
-            self._current = version = TrieVersion(self._current.number + 1, view)
+            number = self._current.number
+            version = TrieVersion(number, view).without(self._deleted_meanwhile)
+            self._current = version = replace(version, number=number + 1)
         return version
 
 
 class _Waiting(NamedTuple):
-    codes: Integer[ndarray, "rows length"]
+    codes: Int32[ndarray, "rows length"]
     insertion: Insertion
-
-
-def _without(view: TorchTrie, rows: Int64[ndarray, " rows"]) -> TorchTrie:
-    """The same trie with some rows out of stock; numbers that it does not have are left alone."""
-    position = _positions(view.trie, rows)
-    position = position[position >= 0]
-    if not len(position):
-        return view
-    return view.with_stock(_stock(view).without(torch.from_numpy(position).to(view.device)))
-
-
-def _stock(view: TorchTrie) -> Bitmap:
-    return Bitmap.full(view) if view.stock is None else view.stock
-
-
-def _positions(trie: PrefixTrie, rows: Int64[ndarray, " rows"]) -> Int64[ndarray, " rows"]:
-    """The sorted position of each row, -1 for a number that the trie does not have."""
-    inside = (rows >= 0) & (rows < trie.num_row_slots)
-    return np.where(inside, trie.arrays.position[np.where(inside, rows, 0)], -1).astype(np.int64)
