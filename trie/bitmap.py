@@ -116,7 +116,7 @@ def _num_words(num_positions: int) -> int:
 def _popcount(words: Int64[Tensor, "*words"]) -> Int64[Tensor, "*words"]:
     """How many bits are set, written into `words`; torch has no such operation (Warren, Hacker's Delight, fig. 5-2).
 
-    A table of 2**16 counts is as fast for a few hundred words, and half as fast for 40,000.
+    A table of 2**16 counts is as fast for a few hundred words, and half as fast for tens of thousands.
     """
     words.sub_((words >> 1).bitwise_and_(0x5555555555555555))
     pairs = (words >> 2).bitwise_and_(0x3333333333333333)

@@ -1,4 +1,5 @@
 import math
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -525,6 +526,17 @@ def test_a_flipped_bit_in_any_file_is_refused(tmp_path):
                 VersionedTrie.load(tmp_path)
         path.write_bytes(content)
     assert VersionedTrie.load(tmp_path).current.num_rows == 3
+
+
+@pytest.mark.parametrize(("field", "other"), [("number", "2"), ("next_row", "9"), ("stock", '"AAAAAAAAAAA="')])
+def test_a_changed_field_is_refused_unless_nothing_is_verified(tmp_path, field, other):
+    small().save(tmp_path)
+    path = tmp_path / "version.json"
+    text = path.read_text()
+    path.write_text(re.sub(rf'"{field}": [^,]+', f'"{field}": {other}', text))
+    with pytest.raises(TrieFileError, match=r"version.json is damaged: SHA-256"):
+        VersionedTrie.load(tmp_path)
+    assert VersionedTrie.load(tmp_path, verify=False).current.view.trie.num_rows == 3
 
 
 def test_missing_and_mixed_files_are_refused(tmp_path):
