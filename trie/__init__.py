@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
+    from trie.trie_version import TrieVersion
+    from trie.versions import Insertion, VersionedTrie
 
 __all__ = [
     "AllowRows",
@@ -25,11 +27,14 @@ __all__ = [
     "Conjunction",
     "DenyRows",
     "Filter",
+    "Insertion",
     "Leaves",
     "PrefixTrie",
     "TorchTrie",
     "TrieFileError",
     "TrieLogitsProcessor",
+    "TrieVersion",
+    "VersionedTrie",
 ]
 
 _LATE = {
@@ -39,6 +44,8 @@ _LATE = {
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},
+    "trie.trie_version": {"TrieVersion"},
+    "trie.versions": {"Insertion", "VersionedTrie"},
 }
 
 
