@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from genrec.generator.beam_search import CodeModel, Score
+from genrec.generator.beam_search import CodeModel
 from trie import Filter, Leaves, TorchTrie
 from trie.choose import best
 from trie.filters import with_stock
+from trie.scores import Score
 
 LOGITS_AT_ONCE = 1 << 23
 """Logits that a block of nodes may have over all users: 32 MB."""
@@ -114,17 +115,15 @@ def score_positions(
 
 def levels_above(trie: TorchTrie, leaf: Int64[Tensor, " leaves"]) -> tuple[Level, ...]:
     """The nodes on the way to these leaves (ascending, each once), from the first level to the last."""
-    nodes = [leaf]
-    for depth in range(trie.trie.length - 1, 0, -1):
-        above = torch.searchsorted(trie.child[depth], nodes[0].int(), right=True) - 1
-        nodes.insert(0, above.unique())
+    position = trie.first(trie.trie.length, leaf)
+    above = torch.zeros(1, dtype=torch.int64, device=trie.device)
     levels = []
-    parents = torch.zeros(1, dtype=torch.int64, device=trie.device)
-    for depth, node in enumerate(nodes):
-        parent = torch.searchsorted(trie.child[depth][parents], node.int(), right=True) - 1
-        begin = torch.searchsorted(parent, torch.arange(len(parents) + 1, device=trie.device))
-        levels.append(Level(node, trie.codes(depth, node), parent, begin))
-        parents = node
+    for depth in range(1, trie.trie.length + 1):
+        node = trie.node_above(depth, position).unique()
+        parent = torch.searchsorted(above, trie.node_above(depth - 1, trie.first(depth, node)))
+        begin = torch.searchsorted(parent, torch.arange(len(above) + 1, device=trie.device))
+        levels.append(Level(node, trie.codes(depth - 1, node), parent, begin))
+        above = node
     return tuple(levels)
 
 
@@ -151,7 +150,7 @@ def code_log_probs(
     logits = logits.float()
     normaliser = logits.logsumexp(-1) if score == "joint" else _catalogue_sum(trie, level, node, logits)
     log_probs = logits[:, parent, code] - normaliser[:, parent]
-    if level and trie.trie.has_stop:  # the last code of the level before ended the ID: nothing more is written
+    if level > 1 and trie.trie.has_stop:  # the last code of a level after the first ends an ID: nothing more is written
         ended = trie.codes(level - 1, node) == trie.trie.level_sizes[level - 1] - 1
         log_probs = log_probs.masked_fill(ended[parent], 0.0)
     return log_probs

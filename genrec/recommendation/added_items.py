@@ -64,11 +64,12 @@ class Part(NamedTuple):
 
 def parts_of(search: Search, trie: TorchTrie, added: AddedItems | None) -> tuple[Part, ...]:
     """The known items and, where there are any, the added ones."""
-    logits = search.generator.item_logits(search.read.start[:, 0]).float()
+    generator, summary = search.model.generator, search.read.start[:, 0]
+    logits = generator.item_logits(summary).float()
     by_item_head = _log_softmax(_of_stock(logits, trie))
     if added is None:
         return (Part(search, trie, 0, torch.zeros_like(by_item_head[:, 0]), by_item_head),)
-    content = search.generator.content_logits(search.read.start[:, 0]).float()
+    content = generator.content_logits(summary).float()
     num_known = trie.trie.num_row_slots
     of_known, of_added = _of_stock(content[:, :num_known], trie), _of_stock(content[:, num_known:], added.trie)
     log_odds = of_added.logsumexp(1) + math.log(added.boost) - of_known.logsumexp(1)

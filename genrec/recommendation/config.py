@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from genrec.generator.beam_search import Score
 from genrec.recommendation.candidates import Rank
+from trie.scores import Score
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def code_choices(
     """What the generator says of each code of a row in stock, after the one history that it has read."""
     leaf = leaf_of(trie, row)
     node = leaf.new_zeros(1)
-    logits, written = search.generator.next_code_logits(search.read, None)
+    logits, written = search.model.next_code_logits(search.read, None)
     prefix: list[int] = []
     choices = []
     for depth, level in enumerate(levels_above(trie, leaf)):
@@ -105,7 +105,7 @@ def code_choices(
         choices.append(_choice(log_probs, children, int(level.code), prefix, names, num_alternatives))
         prefix.append(int(level.code))
         if depth < trie.trie.length - 1:
-            logits, written = search.generator.next_code_logits(
+            logits, written = search.model.next_code_logits(
                 search.read, written, codes=level.code[None], parents=level.parent[None]
             )
         node = level.node

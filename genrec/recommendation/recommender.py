@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
 from genrec.generator.model import Generator
+from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
 from genrec.recommendation.answers import Answers, similar_lengths
 from genrec.recommendation.candidates import Candidates, Rank, find_candidates
@@ -34,7 +35,8 @@ __all__ = ["Recommendation", "RecommendationConfig", "Recommender", "Request", "
 class Recommender:
     """A generator, the trie of its catalogue, and the names of the items. Thread-safe: nothing in it changes."""
 
-    generator: Generator
+    model: SearchModel
+    """The generator, made ready for searching."""
     trie: TorchTrie
     """Of the items that the generator was trained on."""
     catalogue: Catalogue
@@ -69,13 +71,13 @@ class Recommender:
         added: PrefixTrie | None = None,
         code_names: Mapping[str, str] | None = None,
     ) -> "Recommender":
-        """A recommender on the generator's device.
+        """A recommender on the generator's device, with the weights as they are now.
 
         `added`: the trie of items that the generator has by `add_items`; the catalogue has them behind the others.
         """
         later = None if added is None else AddedItems(added.to(generator.device), config.added_items_boost)
         trie = prefix_trie.to(generator.device)
-        return cls(generator.eval(), trie, catalogue, config, later, code_names or {})
+        return cls(SearchModel(generator.eval()), trie, catalogue, config, later, code_names or {})
 
     def recommend(
         self,
@@ -157,7 +159,7 @@ class Recommender:
         if denied is not None and not any(len(rows) for rows in denied):
             denied = None
         search = Search.of(
-            self.generator, histories, score=self.config.score, beam_size=beam_size, may_score_all=may_score_all
+            self.model, histories, score=self.config.score, beam_size=beam_size, may_score_all=may_score_all
         )
         return find_candidates(search, self.trie, filters=RowFilters(denied, allowed, passing), added=self.added)
 
@@ -176,7 +178,7 @@ class Recommender:
         known = [known_history(history, place, self.catalogue)[0] for place, history in enumerate(histories)]
         scores = np.empty((len(known), len(rows)), dtype=np.float32)
         for places in similar_lengths(known, self.config.batch_size):
-            search = Search.of(self.generator, [known[place] for place in places], score=self.config.score)
+            search = Search.of(self.model, [known[place] for place in places], score=self.config.score)
             scores[places] = log_probs_of(search, self.trie, self.added, rows)
         return scores
 
@@ -191,7 +193,7 @@ class Recommender:
         """
         row = int(rows_of([item_id], self.catalogue)[0])
         listed = self.recommend([history], k)[0]
-        search = Search.of(self.generator, [known_history(history, 0, self.catalogue)[0]], score=self.config.score)
+        search = Search.of(self.model, [known_history(history, 0, self.catalogue)[0]], score=self.config.score)
         reading = reading_of(
             search, self.trie, self.added, row, names=self.code_names, num_alternatives=num_alternatives
         )
@@ -222,6 +224,11 @@ class Recommender:
         if not in_stock(trie).any() and (added is None or not in_stock(added.trie).any()):
             raise ValueError("without these items nothing is left to recommend; keep at least one")
         return replace(self, trie=trie, added=added, version=self.version + 1)
+
+    @property
+    def generator(self) -> Generator:
+        """What it recommends by."""
+        return self.model.generator
 
     @property
     def blend_weight(self) -> float:

@@ -11,11 +11,12 @@ from numpy import ndarray
 from torch import Tensor
 
 from genrec.data.batches import history_batch
-from genrec.generator.beam_search import Score, beam_search
+from genrec.generator.beam_search import beam_search
 from genrec.generator.exhaustive import best_of_catalogue, score_positions
-from genrec.generator.model import Generator, ReadHistory
+from genrec.generator.search_model import ReadHistory, SearchModel
 from genrec.recommendation.stock import bitmap_of
 from trie import AllowRows, Bitmap, Conjunction, DenyRows, Filter, Leaves, TorchTrie
+from trie.scores import Score
 
 
 class RowFilters(NamedTuple):
@@ -67,7 +68,7 @@ class Found(NamedTuple):
 class Search:
     """A generator that has read a batch of histories, and how its searches go."""
 
-    generator: Generator
+    model: SearchModel
     read: ReadHistory
     batch_size: int
     score: Score
@@ -79,7 +80,7 @@ class Search:
     @torch.inference_mode()
     def of(
         cls,
-        generator: Generator,
+        model: SearchModel,
         histories: Sequence[Int[ndarray, " _"]],
         *,
         score: Score,
@@ -87,14 +88,15 @@ class Search:
         may_score_all: bool = False,
     ) -> "Search":
         """Read the histories (item rows, oldest first, at least one each)."""
-        batch = history_batch(histories, max_items=generator.config.max_items).to(generator.device)
-        return cls(generator, generator.read_history(batch), len(histories), score, beam_size, may_score_all)
+        config, device = model.generator.config, model.generator.device
+        batch = history_batch(histories, max_items=config.max_items).to(device)
+        return cls(model, model.read_history(batch), len(histories), score, beam_size, may_score_all)
 
     def leaves(self, trie: TorchTrie, filters: RowFilters) -> Leaves:
         """The best rows of the trie for every history."""
         every_node = self.may_score_all and asks_all(trie, self.beam_size)
         return (best_of_catalogue if every_node else beam_search)(
-            self.generator,
+            self.model,
             trie,
             self.read,
             batch_size=self.batch_size,
@@ -107,7 +109,7 @@ class Search:
         """What `leaves` reports of these rows of the trie as their score, found or not; -inf out of stock."""
         positions = torch.from_numpy(trie.trie.arrays.position[rows].astype(np.int64)).to(trie.device)
         return score_positions(
-            self.generator, trie, self.read, positions=positions, batch_size=self.batch_size, score=self.score
+            self.model, trie, self.read, positions=positions, batch_size=self.batch_size, score=self.score
         )
 
 

@@ -84,8 +84,6 @@ class Attributes:
         Raises:
             ValueError: a column that the items do not have, or something else than a condition.
         """
-        if not isinstance(where, Mapping):
-            raise ValueError(f"where must map columns to conditions, got {where!r}")
         for column in where:
             if column not in self._fields:
                 raise ValueError(
