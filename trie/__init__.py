@@ -13,6 +13,7 @@ from trie.prefix_trie import PrefixTrie
 if TYPE_CHECKING:
     from trie.bitmap import Bitmap
     from trie.filters import Conjunction, Filter
+    from trie.report import TrieReport
     from trie.row_sets import AllowRows, DenyRows
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
@@ -30,11 +31,13 @@ __all__ = [
     "TorchTrie",
     "TrieFileError",
     "TrieLogitsProcessor",
+    "TrieReport",
 ]
 
 _LATE = {
     "trie.bitmap": {"Bitmap"},
     "trie.filters": {"Conjunction", "Filter"},
+    "trie.report": {"TrieReport"},
     "trie.row_sets": {"AllowRows", "DenyRows"},
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
@@ -43,7 +46,7 @@ _LATE = {
 
 
 def __getattr__(name: str) -> object:
-    """The names that need torch or transformers."""
+    """The names that are not needed to build a trie; most of them need torch or transformers."""
     for module, names in _LATE.items():
         if name in names:
             return getattr(import_module(module), name)

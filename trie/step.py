@@ -96,7 +96,7 @@ def items(
     """
     _check_beam_size(beam_size)
     filters = trie.stock if filters is None else filters
-    if trie.shared is None:  # one row a leaf, and the filters were asked in the last step
+    if not trie.has_shared_leaves:  # one row a leaf, and the filters were asked in the last step
         beam = torch.arange(beams.node.shape[1], device=trie.device).expand_as(beams.node)
         if cap is None and beams.node.shape[1] <= beam_size:
             row = torch.where(beams.score > -torch.inf, trie.order[beams.node].long(), -1)
@@ -142,7 +142,7 @@ def _normalised(
     normaliser = logits.logsumexp(-1) if score == "joint" else _catalogue_sum(trie, level, beams.node, logits, ranges)
     # A beam whose logits are all -inf has no child; without the guard it would be nan.
     base = beams.score - torch.where(normaliser == -torch.inf, 0.0, normaliser)
-    if level and trie.trie.has_stop:  # an ID that has ended costs nothing more
+    if level > 1 and trie.trie.has_stop:  # an ID that has ended costs nothing more
         ended = beams.code == trie.trie.level_sizes[level - 1] - 1
         base, logits = torch.where(ended, beams.score, base), logits.masked_fill(ended[..., None], 0.0)
     return base, logits
@@ -227,7 +227,7 @@ def _among_children(
 
     passes = _alive_slots(trie, level + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
-    is_end = level == trie.trie.length - 1 and trie.shared is None
+    is_end = level == trie.trie.length - 1 and not trie.has_shared_leaves
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=is_end)
     slot = choice.slot
     return Beams(
