@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.catalogues import CODES_PER_LEVEL, SKEW, skewed_codes
 from benchmarks.machine import command_line, machine
-from benchmarks.skewed_codes import LEVEL_SIZE, LEVELS, distinct_codes
 from benchmarks.timing import timed
 from benchmarks.trie_build import measure_build
 from benchmarks.trie_first_step import measure_first_step
@@ -28,11 +28,11 @@ from tokenizer.plain_tables import plain_table
 from trie import PrefixTrie
 
 SIZES = (20_000, 1_000_000, 10_000_000)
-EXPONENT = 0.7
+LEVELS = 4
 DTYPES = ("int64", "uint8")
 FIRST_STEP = {"batch_size": 64, "beam_size": 50}
 STEPS = [{"batch_size": batch, "beam_size": beam} for batch in (64, 1) for beam in (50, 500)]
-_LEVEL_SIZES = (LEVEL_SIZE,) * LEVELS
+_LEVEL_SIZES = (CODES_PER_LEVEL,) * LEVELS
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         **machine(),
         "threads": options.threads,
         "runs": options.runs,
-        "rows": f"different, {LEVELS} x {LEVEL_SIZE} codes, Zipf exponent {EXPONENT}, seed 0",
+        "rows": f"different, {LEVELS} x {CODES_PER_LEVEL} codes, skew {SKEW}, seed 0",
     }
     figures = {size_name(size): measure(size, options) for size in options.sizes}
     print(table(figures), steps_table(figures), sep="\n\n")
@@ -54,8 +54,8 @@ def main() -> None:
 
 def measure(num_rows: int, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one catalogue; seconds and milliseconds are medians, beside all that were taken."""
-    codes = distinct_codes(num_rows, exponent=EXPONENT, seed=0)
-    uniform = PrefixTrie.from_codes(distinct_codes(num_rows, exponent=0.0, seed=0), level_sizes=_LEVEL_SIZES)
+    codes = skewed_codes(num_rows)
+    uniform = PrefixTrie.from_codes(skewed_codes(num_rows, skew=0.0), level_sizes=_LEVEL_SIZES)
     trie = PrefixTrie.from_codes(codes, level_sizes=_LEVEL_SIZES)
     figures: dict[str, Any] = {
         "num_rows": num_rows,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.catalogues import CODES_PER_LEVEL
 from benchmarks.memory import AnonymousPeak
 from benchmarks.own_process import measure_in_own_process
-from benchmarks.skewed_codes import LEVEL_SIZE
 from benchmarks.timing import timed
 from trie import PrefixTrie
 
@@ -34,7 +34,7 @@ def main() -> None:
 def measure(job: Mapping[str, Any]) -> dict[str, Any]:
     """Build once for the memory, then several times for the seconds."""
     codes = np.load(job["codes"], allow_pickle=False).astype(job["dtype"])
-    sizes = (LEVEL_SIZE,) * codes.shape[1]
+    sizes = (CODES_PER_LEVEL,) * codes.shape[1]
     with AnonymousPeak(every_seconds=0.002) as memory:
         PrefixTrie.from_codes(codes, level_sizes=sizes)
     old, new = codes[:-NEW_ROWS], codes[-NEW_ROWS:]

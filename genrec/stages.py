@@ -182,7 +182,7 @@ def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
     options = config.tokenizer
     if options.codes is None:
         return options.used(), config.seed
-    return options.collisions, file_fingerprint(data_dir / options.codes)
+    return options.chosen_collisions, file_fingerprint(data_dir / options.codes)
 
 
 def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:

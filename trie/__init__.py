@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
+    from trie.trie_version import TrieVersion
+    from trie.versions import Insertion, VersionedTrie
 
 __all__ = [
     "AllowRows",
@@ -26,12 +28,15 @@ __all__ = [
     "Conjunction",
     "DenyRows",
     "Filter",
+    "Insertion",
     "Leaves",
     "PrefixTrie",
     "TorchTrie",
     "TrieFileError",
     "TrieLogitsProcessor",
     "TrieReport",
+    "TrieVersion",
+    "VersionedTrie",
 ]
 
 _LATE = {
@@ -42,6 +47,8 @@ _LATE = {
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},
+    "trie.trie_version": {"TrieVersion"},
+    "trie.versions": {"Insertion", "VersionedTrie"},
 }
 
 

@@ -23,6 +23,30 @@ class Choice(NamedTuple):
     """Raised to the first score that was cut off."""
 
 
+def choose(
+    total: Float32[Tensor, "batch slots"],
+    passes: Passes | None,
+    bound: Float32[Tensor, " batch"],
+    *,
+    most: int,
+    is_eager: bool,
+) -> Choice:
+    """The `most` highest of the slots that pass; `is_eager`: looking at the data costs nothing (`trie.listing`)."""
+    if is_eager:
+        choice = best_passing(total, passes, bound, most=most)
+        if choice is not None:
+            return choice
+    return best(masked(total, passes), bound, most=most)
+
+
+def masked(total: Float32[Tensor, "batch slots"], passes: Passes | None) -> Float32[Tensor, "batch slots"]:
+    """The totals, -inf in the slots that do not pass."""
+    if passes is None:
+        return total
+    every = torch.arange(total.shape[1], device=total.device).expand_as(total)
+    return torch.where(passes(every), total, -torch.inf)
+
+
 def best(total: Float32[Tensor, "batch slots"], bound: Float32[Tensor, " batch"], *, most: int) -> Choice:
     """The `most` highest totals of each user; no host synchronisation, so it can be compiled and captured.
 
@@ -41,6 +65,11 @@ def best_passing(
 
     It looks at the data, so it is for the CPU. As many columns as the fullest user needs.
     """
+    if passes is None and total.shape[1] > most:
+        score, slot = total.topk(most + 1, dim=1)
+        # without equal scores nothing more has to be looked at
+        if not bool(((score[:, 1:] == score[:, :-1]) & (score[:, 1:] > -torch.inf)).any()):
+            return _cut(score, slot, bound, most)
     for share in LOOK_AT:
         choice = _best_passing(total, passes, bound, most=most, looked_at=int(share * (most + 1)) + 8)
         if choice is not None:

@@ -7,6 +7,8 @@ hold a row that passes one filter and a row that passes the other but none that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 import torch
 from jaxtyping import Bool, Int64
@@ -73,10 +75,7 @@ def with_stock(stock: Bitmap | None, filters: Filter | None) -> Filter | None:
 
 
 def _join_bitmaps(bitmaps: list[Bitmap]) -> Bitmap | None:
-    if len(bitmaps) < 2:
-        return bitmaps[0] if bitmaps else None
-    both = torch.stack([bitmap.before.diff() for bitmap in bitmaps]).amin(0)
-    return Bitmap(torch.cat([both.new_zeros(1), both.cumsum(0)]))
+    return reduce(and_, bitmaps) if bitmaps else None
 
 
 def _join_denied(denied: list[DenyRows]) -> DenyRows | None:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from trie.choose import Passes
+from trie.filters import Filter
 from trie.row_sets import AllowRows
 from trie.torch_trie import TorchTrie
 
@@ -73,6 +75,29 @@ def list_allowed(
     # neighbours in a list may lie below one child: the first of them stands for it
     repeated = (entry > first.gather(1, beam)) & (above[entry] == above[(entry - 1).clamp(min=0)])
     return Listing(child, beam, used & ~(by_list & repeated))
+
+
+def children_to_ask(
+    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, filters: Filter | None
+) -> Listing:
+    """All children, but where short lists say which are allowed, and looking at them costs nothing, these alone."""
+    if filters is not None and filters.lists is not None and is_eager(trie):
+        return list_allowed(trie, depth, node, ranges, filters.lists)
+    return list_children(trie, depth, ranges)
+
+
+def alive(trie: TorchTrie, depth: int, node: Int64[Tensor, "*nodes"], filters: Filter) -> Bool[Tensor, "*nodes"]:
+    """Is anything allowed below each node? Past the leaves a node is one sorted position."""
+    if depth > trie.trie.length:
+        return filters.alive(node, node + 1)
+    return filters.alive(trie.first(depth, node), trie.first(depth, node + 1))
+
+
+def alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter | None) -> Passes | None:
+    """Which slots of a listing pass; None: all."""
+    if filters is None:
+        return None
+    return lambda slot: alive(trie, depth, listing.child.gather(1, slot), filters)
 
 
 def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor, Tensor]:

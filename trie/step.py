@@ -5,16 +5,17 @@ about the highest scores whether they pass, and where nearly every code is a chi
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from trie.choose import Choice, Passes, best, best_passing
+from trie.choose import Choice, Passes, best, best_passing, choose, masked
 from trie.diversity import Cap, capped
 from trie.filters import Filter
-from trie.listing import Listing, Ranges, child_ranges, is_eager, list_allowed, list_children
+from trie.listing import Listing, Ranges, alive, alive_slots, child_ranges, children_to_ask, is_eager
+from trie.scores import Score, normalised
 from trie.torch_trie import TorchTrie
 
 DENSE_SHARE = 0.5
@@ -63,7 +64,7 @@ def step(
     *,
     beam_size: int,
     filters: Filter | None = None,
-    score: Literal["joint", "catalog"] = "joint",
+    score: Score = "joint",
     cap: Cap | None = None,
 ) -> Beams:
     """The `beam_size` best children of all beams; fewer where there are no more, dead beams only as padding.
@@ -78,7 +79,8 @@ def step(
     _check(trie, level, beams, logits, beam_size)
     filters = trie.stock if filters is None else filters
     ranges = child_ranges(trie, level, beams.node, beams.score)
-    base, logits = _normalised(trie, level, beams, logits.float(), ranges, score)
+    logits, normaliser = normalised(trie, level, beams.node, beams.code, logits=logits, ranges=ranges, score=score)
+    base = beams.score - normaliser
     if cap is None and is_eager(trie) and _is_dense(ranges, logits, filters):
         chosen = _among_all_codes(trie, level, beams, base, logits, filters, beam_size)
         if chosen is not None:
@@ -104,7 +106,7 @@ def items(
         listing, total, filters = Listing(beams.node, beam, beams.score > -torch.inf), beams.score, None
     else:
         ranges = child_ranges(trie, trie.trie.length, beams.node, beams.score)
-        listing = _listing(trie, trie.trie.length, beams.node, ranges, filters)
+        listing = children_to_ask(trie, trie.trie.length, beams.node, ranges, filters)
         sharers = (
             ranges.num_children
             if trie.stock is None
@@ -113,7 +115,7 @@ def items(
         shares = beams.score - sharers.clamp(min=1).float().log()
         total = torch.where(listing.used, shares.gather(1, listing.beam), -torch.inf)
 
-    passes = _alive_slots(trie, trie.trie.length + 1, listing, filters)
+    passes = alive_slots(trie, trie.trie.length + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=True)
     row = trie.order[listing.child.gather(1, choice.slot)].long()
@@ -128,52 +130,6 @@ def certified(leaves: Leaves) -> Int64[Tensor, " batch"]:
     float32 rounding and ties.
     """
     return ((leaves.score >= leaves.bound[:, None]) & (leaves.row >= 0)).sum(1)
-
-
-def _normalised(
-    trie: TorchTrie,
-    level: int,
-    beams: Beams,
-    logits: Float32[Tensor, "batch beams level_size"],
-    ranges: Ranges,
-    score: Literal["joint", "catalog"],
-) -> tuple[Float32[Tensor, "batch beams"], Float32[Tensor, "batch beams level_size"]]:
-    """What to add up for a child: the first of its beam, and the second of its code."""
-    normaliser = logits.logsumexp(-1) if score == "joint" else _catalogue_sum(trie, level, beams.node, logits, ranges)
-    # A beam whose logits are all -inf has no child; without the guard it would be nan.
-    base = beams.score - torch.where(normaliser == -torch.inf, 0.0, normaliser)
-    if level > 1 and trie.trie.has_stop:  # an ID that has ended costs nothing more
-        ended = beams.code == trie.trie.level_sizes[level - 1] - 1
-        base, logits = torch.where(ended, beams.score, base), logits.masked_fill(ended[..., None], 0.0)
-    return base, logits
-
-
-def _catalogue_sum(
-    trie: TorchTrie,
-    level: int,
-    node: Int64[Tensor, "batch beams"],
-    logits: Float32[Tensor, "batch beams level_size"],
-    ranges: Ranges,
-) -> Float32[Tensor, "batch beams"]:
-    """The logsumexp over the children that the catalogue has."""
-    table = trie.table[level]
-    if table is not None:
-        child = table[node]
-        listed = child >= 0
-        if trie.stock is not None:
-            listed = listed & _alive(trie, level + 1, child.clamp(min=0).long(), trie.stock)
-        return logits.masked_fill(~listed, -torch.inf).logsumexp(-1)
-    listing = list_children(trie, level, ranges)
-    listed = listing.used
-    if trie.stock is not None:
-        listed = listed & _alive(trie, level + 1, listing.child, trie.stock)
-    by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + trie.codes(level, listing.child))
-    by_code = torch.where(listed, by_code, -torch.inf)
-    none = torch.full_like(ranges.begin, -torch.inf, dtype=by_code.dtype)
-    peak = none.scatter_reduce(1, listing.beam, by_code, "amax")
-    peak = torch.where(peak == -torch.inf, 0.0, peak)
-    total = torch.zeros_like(peak).scatter_add(1, listing.beam, (by_code - peak.gather(1, listing.beam)).exp())
-    return total.log() + peak
 
 
 def _among_all_codes(
@@ -205,7 +161,7 @@ def _are_children(
     """Which slots (beam * level_size + code) are children with something allowed below."""
     size = trie.trie.level_sizes[level]
     kid = trie.advance(level, node.gather(1, slot // size), slot % size)
-    return (kid >= 0) if filters is None else (kid >= 0) & _alive(trie, level + 1, kid.clamp(min=0), filters)
+    return (kid >= 0) if filters is None else (kid >= 0) & alive(trie, level + 1, kid.clamp(min=0), filters)
 
 
 def _among_children(
@@ -220,12 +176,12 @@ def _among_children(
     cap: Cap | None,
 ) -> Beams:
     """The best children, looked for among all children."""
-    listing = _listing(trie, level, beams.node, ranges, filters)
+    listing = children_to_ask(trie, level, beams.node, ranges, filters)
     code = trie.codes(level, listing.child)
     by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + code)
     total = torch.where(listing.used, base.gather(1, listing.beam) + by_code, -torch.inf)
 
-    passes = _alive_slots(trie, level + 1, listing, filters)
+    passes = alive_slots(trie, level + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
     is_end = level == trie.trie.length - 1 and not trie.has_shared_leaves
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=is_end)
@@ -246,47 +202,17 @@ def _choose(
     is_end: bool,
 ) -> Choice:
     """The best slots that pass. `is_end`: what a cap drops here could not stand in the list, so it raises no bound."""
-    if cap is None and is_eager(trie):
-        choice = best_passing(total, passes, bound, most=beam_size)
-        if choice is not None:
-            return choice
-    if passes is not None:
-        every = torch.arange(total.shape[1], device=total.device).expand_as(total)
-        total = torch.where(passes(every), total, -torch.inf)
-    if cap is not None:
-        total, dropped = capped(total, cap.group, most=cap.most)
-        bound = bound if is_end else torch.maximum(bound, dropped)
-    return best(total, bound, most=beam_size)
-
-
-def _alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter | None) -> Passes | None:
-    """Which slots of a listing pass; None: all."""
-    if filters is None:
-        return None
-    return lambda slot: _alive(trie, depth, listing.child.gather(1, slot), filters)
-
-
-def _alive(
-    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch some"], filters: Filter
-) -> Bool[Tensor, "batch some"]:
-    """Is anything allowed below each node? Past the leaves a node is one sorted position."""
-    if depth > trie.trie.length:
-        return filters.alive(node, node + 1)
-    return filters.alive(trie.first(depth, node), trie.first(depth, node + 1))
-
-
-def _listing(
-    trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, filters: Filter | None
-) -> Listing:
-    if filters is not None and filters.lists is not None and is_eager(trie):
-        return list_allowed(trie, depth, node, ranges, filters.lists)
-    return list_children(trie, depth, ranges)
+    if cap is None:
+        return choose(total, passes, bound, most=beam_size, is_eager=is_eager(trie))
+    total, dropped = capped(masked(total, passes), cap.group, most=cap.most)
+    return best(total, bound if is_end else torch.maximum(bound, dropped), most=beam_size)
 
 
 def _is_dense(ranges: Ranges, logits: Float32[Tensor, "batch beams level_size"], filters: Filter | None) -> bool:
     """Are most codes children? With short lists the children are few, whatever the trie holds."""
     lists = filters is not None and filters.lists is not None
-    return not lists and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
+    is_spread = logits.shape[1] > 1 and not lists
+    return is_spread and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
 
 
 def _check(trie: TorchTrie, level: int, beams: Beams, logits: Tensor, beam_size: int) -> None:

@@ -3,17 +3,37 @@
 A model is known by two methods only, so that a T5 or a model of one's own decodes under the same trie.
 """
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from trie import Filter, Leaves, TorchTrie
+from trie.adaptive import narrowed
+from trie.diversity import Cap
 from trie.filters import with_stock
-from trie.step import items, start, step
+from trie.sampling import SampledRows, sampled_rows, sampling_step, start_sampling
+from trie.scores import Score
+from trie.step import Beams, items, start, step
 
-Score = Literal["joint", "catalog"]
+
+class PrefixCap(NamedTuple):
+    """Diversity: at most `most` items whose first `depth` codes are the same."""
+
+    depth: int
+    most: int
+
+    def check(self, id_length: int) -> None:
+        """ValueError where no prefix is so long, or nothing would be allowed."""
+        if not 1 <= self.depth <= id_length or self.most < 1:
+            raise ValueError(f"expected a depth in 1..{id_length} and most of at least 1, got {self}")
+
+    def after(self, level: int, beams: Beams, capped: Cap | None) -> Cap | None:
+        """The beams' groups after a step, None before the prefix is whole."""
+        if capped is not None:
+            return Cap(self.most, capped.group.gather(1, beams.parent))
+        return Cap(self.most, beams.node) if level + 1 == self.depth else None
 
 
 @runtime_checkable
@@ -49,18 +69,58 @@ def beam_search(
     beam_size: int,
     filters: Filter | None = None,
     score: Score = "joint",
+    cap: PrefixCap | None = None,
+    mass: float = 1.0,
 ) -> Leaves:
     """The `beam_size` best items of every user by the log-probability of their codes, best first.
 
     `read` is what `model.read_history` returned for `batch_size` histories. With `filters`
     a prefix is kept only while an allowed item lies below it, so no beam ends in nothing (trie.filters). `score`:
     see `trie.step`. Users with fewer allowed items get -1 at the end of their rows.
+
+    `cap`: at most so many items that share a prefix. `mass`: the width adapts, see `trie.adaptive`; 1 for all beams.
     """
+    if cap is not None:
+        cap.check(trie.trie.length)
     filters = with_stock(trie.stock, filters)
     beams = start(trie, batch_size)
+    logits, written = model.next_code_logits(read, None)
+    capped = None
+    for level in range(trie.trie.length):
+        if level:
+            beams = narrowed(trie, beams, mass=mass)
+            logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
+        beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score, cap=capped)
+        if cap is not None:
+            capped = cap.after(level, beams, capped)
+    return items(trie, beams, beam_size=beam_size, filters=filters, cap=capped)
+
+
+@torch.inference_mode()
+def sample_search(
+    model: CodeModel,
+    trie: TorchTrie,
+    read: Any,
+    *,
+    seeds: Int[Tensor, " batch"],
+    num_samples: int,
+    filters: Filter | None = None,
+    temperature: float = 1.0,
+) -> SampledRows:
+    """`num_samples` different items for every user, drawn one after the other by their probability (trie.sampling).
+
+    One seed for each of the histories that `read` holds. `temperature`: above 0; logits are divided by it on every
+    level, so that below 1 likely codes become likelier.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    filters = with_stock(trie.stock, filters)
+    beams = start_sampling(trie, seeds)
     logits, written = model.next_code_logits(read, None)
     for level in range(trie.trie.length):
         if level:
             logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
-        beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score)
-    return items(trie, beams, beam_size=beam_size, filters=filters)
+        beams = sampling_step(
+            trie, level, beams, logits / temperature, seeds=seeds, num_samples=num_samples, filters=filters
+        )
+    return sampled_rows(trie, beams, seeds=seeds, num_samples=num_samples, filters=filters)

@@ -90,11 +90,25 @@ class CausalItemEncoder(nn.Module):
 
     def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:
         """States of the history; padding (-1) stands at the end, where causality already hides it."""
-        places = torch.arange(history.shape[1], device=history.device)
-        states = self.dropout(embedding(history) + self.positions(places))
+        states = self.embed(history, embedding)
         for layer in self.layers:
             states = layer(states, causal=True)
-        states = self.norm(states)
+        return self.encoded(self.norm(states), history)
+
+    def embed(
+        self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding
+    ) -> Float[Tensor, "batch items width"]:
+        """What enters the first layer."""
+        places = torch.arange(history.shape[1], device=history.device)
+        return self.dropout(embedding(history) + self.positions(places))
+
+    def seen(self, history: Int[Tensor, "batch items"]) -> tuple[None, bool]:
+        """Which states a position reads: a mask, here none, and whether only those up to itself."""
+        return None, True
+
+    def encoded(self, states: Float[Tensor, "batch items width"], history: Int[Tensor, "batch items"]) -> Encoded:
+        """The last layer's states as a reading of the history."""
+        places = torch.arange(history.shape[1], device=history.device)
         return Encoded(states, states, (places <= places[:, None])[None])
 
     def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
@@ -110,7 +124,8 @@ class BidirectionalTokenEncoder(nn.Module):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self.positions = nn.Embedding(config.max_items * len(config.level_sizes), config.width)
+        self.num_levels = len(config.level_sizes)
+        self.positions = nn.Embedding(config.max_items * self.num_levels, config.width)
         self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
@@ -120,17 +135,31 @@ class BidirectionalTokenEncoder(nn.Module):
 
     def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:
         """States of all tokens; the summary is their mean."""
+        states = self.embed(history, embedding)
+        visible, _ = self.seen(history)
+        for layer in self.layers:
+            states = layer(states, visible=visible)
+        return self.encoded(self.norm(states), history)
+
+    def embed(
+        self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding
+    ) -> Float[Tensor, "batch tokens width"]:
+        """What enters the first layer."""
         tokens = embedding.vocabulary.tokens_of(history)
         vectors = embedding.code_vectors(tokens)
         own = embedding.own_vectors(history)
         if own is not None:
             vectors = vectors + own.unsqueeze(-2)
         vectors = vectors.flatten(1, 2)
-        known = (history >= 0).repeat_interleave(tokens.shape[-1], dim=1)
-        states = self.dropout(vectors + self.positions(torch.arange(vectors.shape[1], device=history.device)))
-        for layer in self.layers:
-            states = layer(states, visible=known[:, None, None])
-        states = self.norm(states)
+        return self.dropout(vectors + self.positions(torch.arange(vectors.shape[1], device=history.device)))
+
+    def seen(self, history: Int[Tensor, "batch items"]) -> tuple[Bool[Tensor, "batch 1 1 tokens"], bool]:
+        """Which states a position reads: a mask of what is no padding, and whether only those up to itself."""
+        return self._known(history)[:, None, None], False
+
+    def encoded(self, states: Float[Tensor, "batch tokens width"], history: Int[Tensor, "batch items"]) -> Encoded:
+        """The last layer's states as a reading of the history."""
+        known = self._known(history)
         weight = known.to(states.dtype).unsqueeze(-1)
         mean = (states * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
         return Encoded(states, mean, known[:, None])
@@ -138,3 +167,6 @@ class BidirectionalTokenEncoder(nn.Module):
     def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
         """The reading itself: it is one of the newest position only."""
         return encoded
+
+    def _known(self, history: Int[Tensor, "batch items"]) -> Bool[Tensor, "batch tokens"]:
+        return (history >= 0).repeat_interleave(self.num_levels, dim=1)

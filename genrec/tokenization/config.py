@@ -39,16 +39,17 @@ class TokenizerConfig:
     num_levels, codebook_size: codes of an ID, and possible values of each.
     codes: a file of ready-made codes (JSON item_id -> list of codes, or .npz); nothing is fitted then.
     collisions: items with equal codes are told apart by an `extra_code`; by a last code that is free near theirs
-        (`nearest_free`) or that evens out the use of the last level (`balanced`); or stay together (`keep`).
+        (`nearest_free`) or that evens out the use of the last level (`balanced`); or stay together (`keep`). None:
+        `nearest_free` where the codes are fitted to content, else `extra_code`.
     collaborative_weight: share of the variance that collaborative vectors have beside the content's, 0 to below 1,
         where the kind reads content; None: a half there.
     """
 
-    kind: TokenizerKind = "rqvae"
+    kind: TokenizerKind = "opq"
     num_levels: int = 3
     codebook_size: int = 256
     codes: str | None = None
-    collisions: Collisions = "extra_code"
+    collisions: Collisions | None = None
     collaborative_weight: float | None = None
     collaborative: CollaborativeConfig = field(default_factory=CollaborativeConfig)
     rqvae: RQVAEConfig = field(default_factory=RQVAEConfig)
@@ -63,7 +64,7 @@ class TokenizerConfig:
             raise ValueError(f"num_levels must be at least 1, got {self.num_levels}")
         if self.codebook_size < 2:
             raise ValueError(f"codebook_size must be at least 2, got {self.codebook_size}")
-        if self.codes is not None and self.collisions not in ("extra_code", "keep"):
+        if self.codes is not None and self.collisions in ("nearest_free", "balanced"):
             raise ValueError(
                 f"collisions {self.collisions!r} moves items to codes near theirs, which only a fitted tokenizer "
                 "knows; with ready-made codes choose extra_code or keep"
@@ -104,6 +105,13 @@ class TokenizerConfig:
         return 0.5 if self.collaborative_weight is None else self.collaborative_weight
 
     @property
+    def chosen_collisions(self) -> Collisions:
+        """What happens to items with equal codes."""
+        if self.collisions is not None:
+            return self.collisions
+        return "nearest_free" if self.codes is None and self.kind in BLENDED_KINDS else "extra_code"
+
+    @property
     def section(self) -> Any:
         """The options of the chosen kind; None if it has none."""
         return getattr(self, _SECTION_OF[self.kind]) if self.kind in _SECTION_OF else None
@@ -111,8 +119,9 @@ class TokenizerConfig:
     def used(self) -> dict[str, Any]:
         """Everything that the codes depend on, and nothing else."""
         if self.codes is not None:
-            return {"codes": self.codes, "collisions": self.collisions}
-        used = {name: getattr(self, name) for name in ("kind", "num_levels", "codebook_size", "collisions")}
+            return {"codes": self.codes, "collisions": self.chosen_collisions}
+        used = {name: getattr(self, name) for name in ("kind", "num_levels", "codebook_size")}
+        used |= {"collisions": self.chosen_collisions}
         used |= {"collaborative_weight": self.blended_weight, "options": self.section}
         used |= {"blend_by_default": self.collaborative_weight is None and self.kind in BLENDED_KINDS}
         return used | ({"collaborative": self.collaborative} if self.reads_collaborative_vectors else {})

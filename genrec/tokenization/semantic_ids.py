@@ -52,7 +52,7 @@ def read_semantic_ids(path: Path, item_ids: ndarray, config: TokenizerConfig) ->
     try:
         found = read_code_file(path, item_ids=item_ids)
         table = SemanticIDs.from_codes(
-            found.codes, level_sizes=found.level_sizes, item_ids=found.item_ids, collisions=config.collisions
+            found.codes, level_sizes=found.level_sizes, item_ids=found.item_ids, collisions=config.chosen_collisions
         )
     except ValueError as error:
         raise DataError(f"tokenizer.codes: {error}") from error
@@ -83,7 +83,7 @@ def fit_semantic_ids(
         codes,
         level_sizes=tokenizer.level_sizes,
         item_ids=items.item_ids,
-        collisions=config.collisions,
+        collisions=config.chosen_collisions,
         last_level_distances=tokenizer_distances(tokenizer, vectors, codes),
     )
     fitted = FittedTokenizer(tokenizer, config.kind, collaborative, blend)

@@ -231,7 +231,8 @@ def test_logits_of_minus_infinity_are_no_children_and_make_no_nan():
 
 def test_a_dead_beam_has_no_children_whatever_its_logits():
     trie = PrefixTrie.from_codes(np.array([[0, 0], [1, 0], [1, 1]])).to("cpu")
-    beams = start(trie, 1)._replace(node=torch.tensor([[0, 1]]), score=torch.tensor([[0.0, -math.inf]]))
+    nodes = torch.tensor([[0, 1]])
+    beams = start(trie, 1)._replace(node=nodes, code=nodes, score=torch.tensor([[0.0, -math.inf]]))
     logits = torch.tensor([[[0.0, 0.0], [math.nan, math.nan]]])
     beams = step(trie, 1, beams, logits, beam_size=5)
     assert beams.score[0].exp().tolist() == pytest.approx([0.5])

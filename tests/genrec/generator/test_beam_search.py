@@ -1,10 +1,12 @@
 """The whole search against scoring every item of the catalogue by itself."""
 
+import numpy as np
 import pytest
 import torch
 
-from genrec.generator.beam_search import beam_search
+from genrec.generator.beam_search import PrefixCap, beam_search, sample_search
 from trie import DenyRows
+from trie.step import certified
 
 ENCODERS = ("causal_items", "bidirectional_tokens")
 
@@ -60,3 +62,49 @@ def test_a_narrow_beam_still_fills_its_list(small_generator, prefix_trie):
     leaves = search(small_generator(), prefix_trie, torch.tensor([[3, 9]]), beam_size=7)
     assert (leaves.row[0] >= 0).all()
     assert len(set(leaves.row[0].tolist())) == 7
+
+
+def test_a_cap_bounds_how_many_items_share_their_first_codes(small_generator, prefix_trie, codes):
+    generator, history = small_generator(), torch.tensor([[3, 9], [5, 7]])
+    read = generator.read_history(history)
+    free = beam_search(generator, prefix_trie.to("cpu"), read, batch_size=2, beam_size=10)
+    assert max(np.bincount(codes[free.row[0], 0])) > 2
+    for depth in (1, 2, 3):
+        cap = PrefixCap(depth=depth, most=2)
+        leaves = beam_search(generator, prefix_trie.to("cpu"), read, batch_size=2, beam_size=10, cap=cap)
+        for rows in leaves.row.tolist():
+            prefixes = [tuple(codes[row, :depth]) for row in rows if row >= 0]
+            assert prefixes and max(map(prefixes.count, prefixes)) <= 2
+
+
+@pytest.mark.parametrize("wrong", [(0, 1), (4, 1), (1, 0)])
+def test_a_cap_that_makes_no_sense_is_refused(small_generator, prefix_trie, wrong):
+    generator = small_generator()
+    read = generator.read_history(torch.tensor([[3]]))
+    with pytest.raises(ValueError, match=r"depth in 1\.\.3 and most of at least 1"):
+        beam_search(generator, prefix_trie.to("cpu"), read, batch_size=1, beam_size=3, cap=PrefixCap(*wrong))
+
+
+def test_an_adaptive_beam_proves_no_less_than_it_says(small_generator, prefix_trie, score_every_item):
+    generator, history = small_generator(), torch.tensor([[3, 9]])
+    exact = score_every_item(generator, history).argsort(descending=True).tolist()
+    proven = []
+    for mass in (0.3, 0.9, 0.999):
+        read = generator.read_history(history)
+        leaves = beam_search(generator, prefix_trie.to("cpu"), read, batch_size=1, beam_size=40, mass=mass)
+        proven.append(int(certified(leaves)[0]))
+        assert leaves.row[0, : proven[-1]].tolist() == exact[: proven[-1]]
+    assert proven == sorted(proven) and proven[-1] > proven[0]
+
+
+def test_samples_are_different_items_and_the_coldest_sample_is_the_top_of_the_list(small_generator, prefix_trie):
+    generator, trie = small_generator(), prefix_trie.to("cpu")
+    read = generator.read_history(torch.tensor([[3, 9]] * 50))
+    found = sample_search(generator, trie, read, seeds=torch.arange(50), num_samples=5)
+    assert all(len(set(rows)) == 5 for rows in found.row.tolist())
+    assert len(set(map(tuple, found.row.tolist()))) > 1
+    cold = sample_search(generator, trie, read, seeds=torch.arange(50), num_samples=1, temperature=0.01)
+    top = beam_search(generator, trie, read, batch_size=50, beam_size=40, score="catalog")
+    assert (cold.row[:, 0] == top.row[:, 0]).all()
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        sample_search(generator, trie, read, seeds=torch.arange(50), num_samples=1, temperature=0.0)

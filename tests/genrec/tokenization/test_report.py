@@ -39,7 +39,7 @@ def tokenize(folder, *overrides):
 def test_a_run_leaves_figures_names_and_pictures(tmp_path):
     run, said = tokenize(tmp_path / "run")
     about = json.loads((run / "semantic_ids.json").read_text())
-    assert about["made_by"]["kind"] == "residual_kmeans" and about["made_by"]["collisions"] == "extra_code"
+    assert about["made_by"]["kind"] == "opq" and about["made_by"]["collisions"] == "nearest_free"
     assert about["num_items"] == 150 and about["level_sizes"] == [8, 8, 8]
     assert 0 < about["category_agreement"] <= 1
     names = json.loads((run / "code_names.json").read_text())

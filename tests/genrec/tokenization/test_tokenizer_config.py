@@ -18,7 +18,7 @@ from tokenizer import RQVAEConfig
         ({"codebook_size": 1}, "codebook_size"),
         ({"codes": "codes.json", "collisions": "balanced"}, "choose extra_code or keep"),
         ({"codes": "codes.json", "collisions": "nearest_free"}, "choose extra_code or keep"),
-        ({"rqvae": RQVAEConfig(preparation="whiten")}, "rqvae.preparation is 'whiten'"),
+        ({"kind": "rqvae", "rqvae": RQVAEConfig(preparation="whiten")}, "rqvae.preparation is 'whiten'"),
         ({"collaborative_weight": 1.0}, "kind: collaborative"),
         ({"collaborative_weight": -0.1}, "at least 0"),
         ({"kind": "hybrid", "collaborative_weight": 0.5}, "not into kind hybrid"),
@@ -62,11 +62,20 @@ def test_each_kind_reads_what_it_needs(options, content, collaborative):
     assert (config.reads_content, config.reads_collaborative_vectors) == (content, collaborative)
 
 
+def test_equal_codes_are_moved_to_free_ones_where_a_fitted_kind_knows_which_are_near():
+    assert TokenizerConfig().chosen_collisions == "nearest_free"
+    assert TokenizerConfig(collisions="keep").chosen_collisions == "keep"
+    assert TokenizerConfig(kind="random").chosen_collisions == "extra_code"
+    assert TokenizerConfig(codes="codes.json").chosen_collisions == "extra_code"
+    assert fingerprint(TokenizerConfig().used()) == fingerprint(TokenizerConfig(collisions="nearest_free").used())
+
+
 def test_codes_depend_on_the_section_of_their_kind_and_on_no_other():
     plain = TokenizerConfig(kind="residual_kmeans")
     other_kind = TokenizerConfig(kind="residual_kmeans", rqvae=RQVAEConfig(epochs=7))
     assert fingerprint(plain.used()) == fingerprint(other_kind.used())
-    assert fingerprint(TokenizerConfig(rqvae=RQVAEConfig(epochs=7)).used()) != fingerprint(TokenizerConfig().used())
+    longer, usual = (TokenizerConfig(kind="rqvae", rqvae=RQVAEConfig(epochs=epochs)) for epochs in (7, 100))
+    assert fingerprint(longer.used()) != fingerprint(usual.used())
     assert json.dumps(sorted(plain.used()))
 
 
