@@ -35,6 +35,7 @@ from benchmarks.machine import command_line, machine
 from genrec.atomic_files import atomic_json
 from genrec.generator.beam_search import beam_search
 from genrec.generator.model import Generator
+from genrec.generator.search_model import SearchModel
 from tokenizer.plain_tables import plain_table
 from trie import AllowRows, Bitmap, Conjunction, DenyRows, Filter, PrefixTrie, TorchTrie
 
@@ -48,6 +49,7 @@ class Catalogue(NamedTuple):
 
     codes: Int[ndarray, "items levels"]
     generator: Generator
+    model: SearchModel
     trie: TorchTrie
 
     @classmethod
@@ -55,7 +57,8 @@ class Catalogue(NamedTuple):
         """An untrained generator over a made catalogue."""
         codes = skewed_codes(num_items)
         trie = PrefixTrie.from_codes(codes, level_sizes=(256,) * 4).to("cpu")
-        return cls(codes, made_generator(codes), trie)
+        generator = made_generator(codes)
+        return cls(codes, generator, SearchModel(generator), trie)
 
     def histories(self, batch_size: int) -> Tensor:
         """Rows of different items, the same for every caller."""
@@ -68,10 +71,10 @@ class Catalogue(NamedTuple):
 
         def call() -> Tensor:
             with torch.inference_mode():
-                read = self.generator.read_history(history)
+                read = self.model.read_history(history)
                 chosen = None if filters is None else filters()
                 return beam_search(
-                    self.generator, self.trie, read, batch_size=batch_size, beam_size=beam_size, filters=chosen
+                    self.model, self.trie, read, batch_size=batch_size, beam_size=beam_size, filters=chosen
                 ).row
 
         return call
@@ -82,8 +85,8 @@ class Catalogue(NamedTuple):
 
         def call() -> Tensor:
             with torch.inference_mode():
-                read = self.generator.read_history(history)
-                return unconstrained_search(self.generator, read, num_levels=4, beam_size=beam_size)
+                read = self.model.read_history(history)
+                return unconstrained_search(self.model, read, num_levels=4, beam_size=beam_size)
 
         return call
 
@@ -149,7 +152,7 @@ def measure(sizes: tuple[int, int, int], *, runs: int) -> dict[str, Any]:
 
 def against_generate(catalogue: Catalogue, *, runs: int) -> dict[str, float]:
     """Median seconds of a whole batch, ours by either encoder and transformers' with the trie callback."""
-    by_tokens = catalogue._replace(generator=made_generator(catalogue.codes, encoder="bidirectional_tokens"))
+    by_tokens = catalogue._replace(model=SearchModel(made_generator(catalogue.codes, encoder="bidirectional_tokens")))
     t5 = made_t5()
     tokens = tokens_of(catalogue.codes)
     allowed = dict_trie_callback(map(tuple, tokens.tolist()))

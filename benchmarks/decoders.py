@@ -45,6 +45,7 @@ def unconstrained_search(model: CodeModel, read: Any, *, num_levels: int, beam_s
     """The codes of a plain beam search over all codes, `[batch, beams, levels]`: the same loop without a trie."""
     logits, written = model.next_code_logits(read, None)
     score = logits.new_zeros(len(logits), 1)
+    parent = torch.zeros(len(logits), 1, dtype=torch.int64, device=logits.device)
     taken = torch.empty(len(logits), 1, 0, dtype=torch.int64, device=logits.device)
     for level in range(num_levels):
         if level:
@@ -67,12 +68,14 @@ def made_t5() -> T5ForConditionalGeneration:
         d_ff=FEED_FORWARD,
         num_layers=LAYERS,
         num_decoder_layers=LAYERS,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
     )
     torch.manual_seed(0)
-    return T5ForConditionalGeneration(config).eval()
+    model = T5ForConditionalGeneration(config).eval()
+    assert model.generation_config is not None
+    model.generation_config.decoder_start_token_id = 0
+    model.generation_config.pad_token_id = 0
+    model.generation_config.eos_token_id = 1
+    return model
 
 
 def tokens_of(codes: Int[ndarray, "*rows levels"]) -> Int[ndarray, "*rows levels"]:
@@ -98,7 +101,8 @@ def generate(
     beam_size: int,
 ) -> Tensor:
     """Transformers' constrained beam search: all beams of every history."""
-    return model.generate(
+    generate_with_beams: Callable[..., Any] = getattr(model, "generate")  # noqa: B009  # its stubs refuse a T5
+    return generate_with_beams(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         num_beams=beam_size,

@@ -5,7 +5,7 @@ about the highest scores whether they pass, and where nearly every code is a chi
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -64,17 +64,17 @@ def step(
     *,
     beam_size: int,
     filters: Filter | None = None,
-    score: Score = "joint",
+    score: Score | Literal["given"] = "joint",
     cap: Cap | None = None,
 ) -> Beams:
     """The `beam_size` best children of all beams; fewer where there are no more, dead beams only as padding.
 
     `logits`: the model's, for the codes of this level after each beam; those of dead beams are not read. `score`:
-    "joint" normalises over every code of the level, as `transformers.generate` does; "catalog" over the children that
-    are in the catalogue (the trie, less what its `stock` leaves out), whatever `filters` say, so that the
-    probabilities of all leaves sum to 1. `filters` leave out the children below which nothing is allowed; by default
-    the trie's stock, which filters of one's own must hold (`trie.filters.with_stock`). `cap`: see `trie.diversity`.
-    Equal scores keep the order of their slots.
+    "joint" normalises over every code of the level; "catalog" over the children that are in the catalogue (the trie,
+    less what its `stock` leaves out), whatever `filters` say, so that the probabilities of all leaves sum to 1;
+    "given" adds the logits up as they are: log-probabilities that were normalised elsewhere. `filters` leave out the
+    children below which nothing is allowed; by default the trie's stock, which filters of one's own must hold
+    (`trie.filters.with_stock`). `cap`: see `trie.diversity`. Equal scores keep the order of their slots.
     """
     _check(trie, level, beams, logits, beam_size)
     filters = trie.stock if filters is None else filters

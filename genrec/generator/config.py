@@ -5,6 +5,9 @@ from typing import Any, Literal, no_type_check
 
 from transformers import PreTrainedConfig
 
+from genrec.generator.layers import LayerShape
+
+Activation = Literal["relu", "gelu"]
 EncoderKind = Literal["causal_items", "bidirectional_tokens"]
 
 
@@ -19,6 +22,7 @@ class GeneratorOptions:
     encoder_layers: int = 2
     decoder_layers: int = 1
     feed_forward_dim: int = 512
+    activation: Activation = "relu"
     dropout: float = 0.3
     max_items: int = 50
     """How many of the newest items of a history the encoder reads."""
@@ -49,12 +53,18 @@ class GeneratorConfig(PreTrainedConfig):
     encoder_layers: int = 2
     decoder_layers: int = 1
     feed_forward_dim: int = 512
+    activation: str = "gelu"  # what generators that were saved without this field have
     dropout: float = 0.3
     max_items: int = 50
     item_vectors: bool = True
     semantic_ids_fingerprint: str = ""
     is_encoder_decoder: bool = True
     initializer_range: float = 0.02
+
+    @property
+    def layer_shape(self) -> LayerShape:
+        """What the layers have in common."""
+        return LayerShape(self.width, self.num_heads, self.feed_forward_dim, self.activation, self.dropout)
 
     @classmethod
     def from_options(

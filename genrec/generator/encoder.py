@@ -82,10 +82,7 @@ class CausalItemEncoder(nn.Module):
         super().__init__()
         self.positions = nn.Embedding(config.max_items, config.width)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
-            for _ in range(config.encoder_layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(config.layer_shape) for _ in range(config.encoder_layers))
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:
@@ -127,10 +124,7 @@ class BidirectionalTokenEncoder(nn.Module):
         self.num_levels = len(config.level_sizes)
         self.positions = nn.Embedding(config.max_items * self.num_levels, config.width)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
-            for _ in range(config.encoder_layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(config.layer_shape) for _ in range(config.encoder_layers))
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, history: Int[Tensor, "batch items"], embedding: ItemEmbedding) -> Encoded:

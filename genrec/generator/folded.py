@@ -5,12 +5,13 @@ A layer norm's scale and shift and the attention's scale go into the product tha
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from genrec.generator.layers import Attention, EncoderLayer, FeedForward
 
@@ -39,16 +40,17 @@ class FoldedFeedForward(NamedTuple):
 
     expand: Map
     contract: Map
+    activation: Callable[[Tensor], Tensor]
 
     @classmethod
     def of(cls, norm: nn.LayerNorm, block: FeedForward) -> "FoldedFeedForward":
         """The folded weights of both."""
         contract = Map(block.contract.weight.T.contiguous(), block.contract.bias.detach())
-        return cls(Map.after_norm(norm, block.expand.weight, block.expand.bias), contract)
+        return cls(Map.after_norm(norm, block.expand.weight, block.expand.bias), contract, block.activation)
 
     def __call__(self, rows: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """The rows and what the block adds to them."""
-        hidden = gelu(self.expand(normed(rows)))
+        hidden = self.activation(self.expand(normed(rows)))
         return torch.addmm(rows, hidden, self.contract.matrix).add_(self.contract.bias)
 
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import dropout, gelu, scaled_dot_product_attention
+from torch.nn.functional import dropout, gelu, relu, scaled_dot_product_attention
+
+ACTIVATIONS = {"relu": relu, "gelu": gelu}
 
 
 class KeyValue(NamedTuple):
@@ -17,6 +19,17 @@ class KeyValue(NamedTuple):
 
     keys: Float[Tensor, "*batch heads length head_dim"]
     values: Float[Tensor, "*batch heads length head_dim"]
+
+
+class LayerShape(NamedTuple):
+    """What all layers of a generator have in common."""
+
+    width: int
+    num_heads: int
+    feed_forward_dim: int
+    activation: str
+    """One of `ACTIVATIONS`."""
+    dropout: float
 
 
 class Dropout(nn.Module):
@@ -79,29 +92,30 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a GELU between them."""
+    """Two linear maps with an activation between them."""
 
-    def __init__(self, width: int, hidden_dim: int, *, dropout_share: float) -> None:
+    def __init__(self, shape: LayerShape) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, hidden_dim)
-        self.contract = nn.Linear(hidden_dim, width)
-        self.dropout = Dropout(dropout_share)
+        self.activation = ACTIVATIONS[shape.activation]
+        self.expand = nn.Linear(shape.width, shape.feed_forward_dim)
+        self.contract = nn.Linear(shape.feed_forward_dim, shape.width)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Each state mapped by itself."""
-        return self.contract(self.dropout(gelu(self.expand(states))))
+        return self.contract(self.dropout(self.activation(self.expand(states))))
 
 
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward over one sequence."""
 
-    def __init__(self, width: int, num_heads: int, feed_forward_dim: int, *, dropout_share: float) -> None:
+    def __init__(self, shape: LayerShape) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, num_heads)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, feed_forward_dim, dropout_share=dropout_share)
-        self.dropout = Dropout(dropout_share)
+        self.attention_norm = nn.LayerNorm(shape.width)
+        self.attention = Attention(shape.width, shape.num_heads)
+        self.feed_forward_norm = nn.LayerNorm(shape.width)
+        self.feed_forward = FeedForward(shape)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(
         self,
@@ -120,15 +134,15 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention over the codes written so far, cross-attention over the history, feed-forward."""
 
-    def __init__(self, width: int, num_heads: int, feed_forward_dim: int, *, dropout_share: float) -> None:
+    def __init__(self, shape: LayerShape) -> None:
         super().__init__()
-        self.self_norm = nn.LayerNorm(width)
-        self.self_attention = Attention(width, num_heads)
-        self.cross_norm = nn.LayerNorm(width)
-        self.cross_attention = Attention(width, num_heads)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, feed_forward_dim, dropout_share=dropout_share)
-        self.dropout = Dropout(dropout_share)
+        self.self_norm = nn.LayerNorm(shape.width)
+        self.self_attention = Attention(shape.width, shape.num_heads)
+        self.cross_norm = nn.LayerNorm(shape.width)
+        self.cross_attention = Attention(shape.width, shape.num_heads)
+        self.feed_forward_norm = nn.LayerNorm(shape.width)
+        self.feed_forward = FeedForward(shape)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(
         self,

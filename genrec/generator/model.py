@@ -49,10 +49,7 @@ class Generator(PreTrainedModel):
         encoders = {"causal_items": CausalItemEncoder, "bidirectional_tokens": BidirectionalTokenEncoder}
         self.encoder = encoders[config.encoder](config)
         self.start = nn.Embedding(self.id_length, config.width)
-        self.layers = nn.ModuleList(
-            DecoderLayer(config.width, config.num_heads, config.feed_forward_dim, dropout_share=config.dropout)
-            for _ in range(config.decoder_layers)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(config.layer_shape) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.width)
         self.heads = nn.ModuleList(nn.Linear(config.width, size) for size in config.level_sizes)
         self.dropout = Dropout(config.dropout)
