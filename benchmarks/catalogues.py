@@ -5,18 +5,20 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 CODES_PER_LEVEL = 256
-_SKEW = 0.7
+SKEW = 0.7
 
 
-def skewed_codes(num_items: int, *, num_levels: int = 4, seed: int = 0) -> UInt8[ndarray, "items levels"]:
-    """Different rows in random order; on each level the r-th most frequent code comes r^-0.7 as often as the first.
+def skewed_codes(
+    num_items: int, *, num_levels: int = 4, skew: float = SKEW, seed: int = 0
+) -> UInt8[ndarray, "items levels"]:
+    """Different rows in random order; on each level the r-th most frequent code comes r ** -skew as often as the first.
 
     ValueError for more than a tenth of the rows that there can be.
     """
     if num_items * 10 > CODES_PER_LEVEL**num_levels:
         raise ValueError(f"{num_items} rows are too many of {CODES_PER_LEVEL}**{num_levels} to be drawn by chance")
     random = np.random.default_rng(seed)
-    weights = np.arange(1, CODES_PER_LEVEL + 1) ** -_SKEW
+    weights = np.arange(1, CODES_PER_LEVEL + 1) ** -skew
     limits = np.cumsum(weights / weights.sum())
     names = [random.permutation(CODES_PER_LEVEL) for _ in range(num_levels)]
     keys = np.empty(0, dtype=np.uint64)

@@ -124,7 +124,9 @@ def _index(run: Run) -> None:
     semantic_ids = load_semantic_ids(run.folder)
     prefix_trie = PrefixTrie.from_codes(semantic_ids.codes, level_sizes=semantic_ids.level_sizes)
     prefix_trie.save(run.folder.prefix_trie)
-    run.progress.say(f"  {prefix_trie.num_rows} items, {prefix_trie.nbytes / prefix_trie.num_rows:.1f} bytes an item")
+    report = prefix_trie.report()
+    run.progress.say(f"  {report.num_rows} items, {report.bytes_per_item:.1f} bytes an item")
+    run.progress.say(report.table())
 
 
 def _train(run: Run) -> float:

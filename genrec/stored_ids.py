@@ -26,7 +26,7 @@ def load_prefix_trie(run: RunFolder) -> PrefixTrie:
     try:
         return PrefixTrie.load(run.prefix_trie)
     except ValueError as error:
-        raise ArtifactError(f"{error}; make it with `genrec index {run.path}`") from error
+        raise ArtifactError(f"{error}: delete {run.prefix_trie} and run `genrec index {run.path}`") from error
 
 
 def trie_holds(prefix_trie: PrefixTrie, codes: Int[ndarray, "items id_length"]) -> bool:

@@ -13,7 +13,10 @@ from trie.prefix_trie import PrefixTrie
 if TYPE_CHECKING:
     from trie.bitmap import Bitmap
     from trie.filters import Conjunction, Filter
+    from trie.generate import TrieBeamSearch
+    from trie.report import TrieReport
     from trie.row_sets import AllowRows, DenyRows
+    from trie.shared_attention import share_cross_attention
     from trie.step import Beams, Leaves
     from trie.torch_trie import TorchTrie
     from trie.transformers import TrieLogitsProcessor
@@ -31,16 +34,22 @@ __all__ = [
     "Leaves",
     "PrefixTrie",
     "TorchTrie",
+    "TrieBeamSearch",
     "TrieFileError",
     "TrieLogitsProcessor",
+    "TrieReport",
     "TrieVersion",
     "VersionedTrie",
+    "share_cross_attention",
 ]
 
 _LATE = {
     "trie.bitmap": {"Bitmap"},
     "trie.filters": {"Conjunction", "Filter"},
+    "trie.generate": {"TrieBeamSearch"},
+    "trie.report": {"TrieReport"},
     "trie.row_sets": {"AllowRows", "DenyRows"},
+    "trie.shared_attention": {"share_cross_attention"},
     "trie.step": {"Beams", "Leaves"},
     "trie.torch_trie": {"TorchTrie"},
     "trie.transformers": {"TrieLogitsProcessor"},
@@ -50,7 +59,7 @@ _LATE = {
 
 
 def __getattr__(name: str) -> object:
-    """The names that need torch or transformers."""
+    """The names that are not needed to build a trie; most of them need torch or transformers."""
     for module, names in _LATE.items():
         if name in names:
             return getattr(import_module(module), name)

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Integer
+from jaxtyping import Int16, Int32, Integer
 from numpy import ndarray
+
+from trie.child_starts import ChildStarts
+from trie.sorted_rows import sort_rows
+
+LARGEST_LEVEL = 1 << 31
 
 
 class TrieArrays(NamedTuple):
@@ -18,16 +23,12 @@ class TrieArrays(NamedTuple):
 
     token: tuple[Integer[ndarray, " nodes"], ...]
     """Per level, `[nodes at depth l + 1]`: the code that leads to the node (uint8, uint16 or int32 by level size)."""
-    child: tuple[Int32[ndarray, " parents_plus_1"], ...]
-    """Per level, `[nodes at depth l, + 1]`: where a node's children start among the nodes at depth l + 1."""
+    starts: tuple[ChildStarts, ...]
+    """Per depth, where the nodes' children begin; at the leaves, where their rows do."""
     order: Int32[ndarray, " rows"]
     """Sorted position -> row."""
     position: Int32[ndarray, " row_slots"]
     """Row -> sorted position, for the filters; -1: a number below the highest row that no row has."""
-    shared: Int32[ndarray, " shared_leaves"] | None
-    """The leaves that hold more than one row, ascending; None where every leaf holds one."""
-    extra: Int32[ndarray, " shared_leaves_plus_1"] | None
-    """Rows beyond one per leaf that lie before each shared leaf: leaf + extra = its first sorted position."""
 
 
 def build_arrays(
@@ -38,46 +39,14 @@ def build_arrays(
     Rows with equal codes share a leaf, in the order that they are given in. `rows` are their numbers, by default
     0, 1, 2, ...
     """
-    order = sorted_order(codes, level_sizes)
-    starts = np.zeros(len(codes), dtype=bool)  # is a sorted position the first of its node at this depth?
-    starts[0] = True
-    firsts = np.zeros(1, dtype=np.int64)  # the root's first position
-    token, child = [], []
-    for level, size in enumerate(level_sizes):
-        column = codes[:, level].astype(token_dtype(size))[order]
-        starts[1:] |= column[1:] != column[:-1]
-        child.append(_child_starts(starts, firsts))
-        firsts = np.flatnonzero(starts)
-        token.append(column[firsts])
-    shared, extra = _shared_leaves(firsts, len(codes))
-    order = order if rows is None else rows[order]
-    position = np.full(int(order.max()) + 1, -1, dtype=np.int32)
+    order, columns = sort_rows(codes, level_sizes)
+    token, starts = _nodes(columns)
+    if rows is None:
+        position = np.empty(len(codes), dtype=np.int32)
+    else:
+        order, position = rows[order], np.full(int(rows[-1]) + 1, -1, dtype=np.int32)
     position[order] = np.arange(len(codes), dtype=np.int32)
-    return TrieArrays(tuple(token), tuple(child), order, position, shared, extra)
-
-
-def token_dtype(level_size: int) -> type[np.integer]:
-    """The narrowest type that holds every code of a level and that torch can index."""
-    if level_size <= 1 << 8:
-        return np.uint8
-    return np.uint16 if level_size <= 1 << 16 else np.int32
-
-
-def sorted_order(codes: Integer[ndarray, "rows length"], level_sizes: Sequence[int]) -> Int32[ndarray, " rows"]:
-    """Rows in lexicographic order of their codes; equal codes in the order of their rows."""
-    code_bits = [(size - 1).bit_length() for size in level_sizes]
-    row_bits = (len(codes) - 1).bit_length()
-    if sum(code_bits) > 64:
-        return np.lexsort(codes.T[::-1]).astype(np.int32)
-    keys = np.zeros(len(codes), dtype=np.uint64)
-    for level, bits in enumerate(code_bits):
-        keys = (keys << np.uint64(bits)) | codes[:, level].astype(np.uint64)
-    if sum(code_bits) + row_bits > 64:
-        return np.argsort(keys, kind="stable").astype(np.int32)
-    # With the row in the low bits the keys are unique, and sorting values is several times faster than argsort.
-    keys = (keys << np.uint64(row_bits)) | np.arange(len(codes), dtype=np.uint64)
-    keys.sort()
-    return (keys & np.uint64((1 << row_bits) - 1)).astype(np.int32)
+    return TrieArrays(token, starts, order, position)
 
 
 def checked_level_sizes(
@@ -88,13 +57,13 @@ def checked_level_sizes(
         raise ValueError(f"codes must be integers [rows, length], both at least 1; got {codes.dtype} {codes.shape}")
     if len(codes) >= 1 << 31:
         raise ValueError(f"a trie holds fewer than 2**31 rows, got {len(codes)}; split the catalogue")
-    highest = codes.max(axis=0)
-    sizes = (
-        tuple(int(code) + 1 for code in highest) if level_sizes is None else tuple(int(size) for size in level_sizes)
-    )
+    # column by column: many times faster than the extremes along the rows
+    lowest, highest = [[int(end(column)) for column in codes.T] for end in (np.min, np.max)]
+    sizes = tuple(code + 1 for code in highest) if level_sizes is None else tuple(int(size) for size in level_sizes)
     if len(sizes) != codes.shape[1]:
         raise ValueError(f"level_sizes has {len(sizes)} entries, but the codes have {codes.shape[1]} levels")
-    lowest = codes.min(axis=0)
+    if max(sizes) > LARGEST_LEVEL:
+        raise ValueError(f"a level has at most 2**31 codes; got level_sizes {sizes}")
     for level, size in enumerate(sizes):
         if lowest[level] < 0 or highest[level] >= size:
             row = int(np.flatnonzero((codes[:, level] < 0) | (codes[:, level] >= size))[0])
@@ -116,17 +85,25 @@ def checked_rows(rows: Integer[ndarray, " rows"], num_codes: int) -> Int32[ndarr
     return rows.astype(np.int32)
 
 
-def _child_starts(starts: Bool[ndarray, " rows"], parents: Int64[ndarray, " parents"]) -> Int32[ndarray, " _"]:
-    """Number of the first child of each parent, and the number of children in all; `parents`: first positions."""
-    number = np.cumsum(starts, dtype=np.int32)
-    return np.append(number[parents] - 1, number[-1]).astype(np.int32)
+def _nodes(columns: Sequence[Integer[ndarray, " rows"]]) -> tuple[tuple[ndarray, ...], tuple[ChildStarts, ...]]:
+    """`token` and `starts` of TrieArrays, from the sorted rows up: each depth groups what lies at the next one."""
+    token, starts = [], []
+    shared = _shared_codes(columns)
+    for depth in range(len(columns), -1, -1):
+        begin = np.flatnonzero(np.append(shared < depth, True))
+        starts.append(ChildStarts.of_all(begin))
+        shared = shared[begin[:-1]]
+        columns = [column[begin[:-1]] for column in columns[:depth]]
+        token += columns[-1:]  # the root has none
+    return tuple(reversed(token)), tuple(reversed(starts))
 
 
-def _shared_leaves(firsts: Int64[ndarray, " leaves"], num_rows: int) -> tuple[ndarray | None, ndarray | None]:
-    """`shared` and `extra` of TrieArrays, from the first sorted position of each leaf."""
-    if len(firsts) == num_rows:
-        return None, None
-    beyond_one = np.diff(firsts, append=num_rows) - 1
-    shared = np.flatnonzero(beyond_one)
-    extra = np.append(0, np.cumsum(beyond_one[shared]))
-    return shared.astype(np.int32), extra.astype(np.int32)
+def _shared_codes(columns: Sequence[Integer[ndarray, " rows"]]) -> Int16[ndarray, " rows"]:
+    """How many leading codes each sorted row has in common with the row before it; -1 for the first row."""
+    shared = np.zeros(len(columns[0]), dtype=np.int16)
+    same = np.ones(len(shared) - 1, dtype=bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+        shared[1:] += same
+    shared[0] = -1
+    return shared

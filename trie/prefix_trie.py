@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Int32, Int64, Integer
 from numpy import ndarray
 
 from trie.build import TrieArrays, build_arrays, checked_level_sizes, checked_rows
-from trie.files import read_arrays, write_arrays
+from trie.files import Header, named_arrays, read_trie, write_trie
+from trie.stop_codes import Sequences, with_stop_codes
 
 if TYPE_CHECKING:
     import torch
 
+    from trie.report import TrieReport
     from trie.torch_trie import TorchTrie
 
+WIDEST_KEPT = 4096
 Prefix = Sequence[SupportsIndex] | Integer[ndarray, " codes"]
 
 
@@ -25,11 +28,14 @@ Prefix = Sequence[SupportsIndex] | Integer[ndarray, " codes"]
 class PrefixTrie:
     """Which code may follow which prefix, and which rows lie below it.
 
-    Build one with `from_codes`. Equal rows are allowed: they share a leaf.
+    Build one with `from_codes`, or with `from_sequences` where IDs differ in length. Equal rows are allowed: they share
+    a leaf.
     """
 
     arrays: TrieArrays
     level_sizes: tuple[int, ...]
+    fanout: tuple[int, ...]
+    """The most children that a node has, per level."""
     has_stop: bool = False
     """Whether the last code of each level after the first ends an ID: see `from_sequences`."""
 
@@ -47,9 +53,42 @@ class PrefixTrie:
 
         ValueError where there are no rows, or a code is negative or not below its level's size.
         """
-        sizes = checked_level_sizes(codes, level_sizes)
-        numbers = None if rows is None else checked_rows(rows, len(codes))
-        return cls(build_arrays(codes, sizes, numbers), sizes)
+        return cls._of(codes, checked_level_sizes(codes, level_sizes), rows, has_stop=False)
+
+    @classmethod
+    def from_sequences(
+        cls,
+        sequences: Sequences,
+        *,
+        level_sizes: Sequence[SupportsIndex] | None = None,
+        rows: Integer[ndarray, " rows"] | None = None,
+    ) -> "PrefixTrie":
+        """The trie of IDs of different lengths, also where one ID is the beginning of another.
+
+        `level_sizes` (default: as in `from_codes`) are the codes' alone. Every level but the first gets one code more,
+        its last: the stop, which ends an ID and then fills it up to the last level. With sizes (4, 4, 4) the trie has
+        `level_sizes` (4, 5, 5), which is what a model needs logits for, and the ID (1, 2) stands as (1, 2, 4). So
+        `rows((1, 2))` has it and every longer ID that begins so, `rows((1, 2, 4))` it alone, and `children` names the
+        stop like any code. A beam step takes what follows a stop at no cost.
+
+        IDs that all have one length get stops as well (`has_stop` is True): none may stop early, but a model's logits
+        keep their number when shorter IDs come. ValueError as in `from_codes`, and where a sequence is empty or has
+        more codes than there are levels.
+        """
+        codes, sizes = with_stop_codes(sequences, level_sizes)
+        return cls._of(codes, sizes, rows, has_stop=True)
+
+    @classmethod
+    def _of(
+        cls,
+        codes: Integer[ndarray, "rows length"],
+        level_sizes: tuple[int, ...],
+        rows: Integer[ndarray, " rows"] | None,
+        *,
+        has_stop: bool,
+    ) -> "PrefixTrie":
+        arrays = build_arrays(codes, level_sizes, None if rows is None else checked_rows(rows, len(codes)))
+        return cls(arrays, level_sizes, tuple(starts.most for starts in arrays.starts[:-1]), has_stop)
 
     @property
     def length(self) -> int:
@@ -72,14 +111,20 @@ class PrefixTrie:
         return tuple(len(token) for token in self.arrays.token)
 
     @cached_property
-    def fanout(self) -> tuple[int, ...]:
-        """The most children that a node has, per level."""
-        return tuple(int(np.diff(child).max()) for child in self.arrays.child)
+    def widest(self) -> tuple[Int64[ndarray, " kept"], ...]:
+        """Per depth 0..length: the children (of leaves: rows) that the 1, 2, 3, ... widest nodes have together."""
+        return tuple(_widest(starts.counts()) for starts in self.arrays.starts)
 
     @property
     def nbytes(self) -> int:
         """Bytes of every array that the trie keeps, the filters' position table included."""
         return sum(array.nbytes for array in named_arrays(self.arrays).values())
+
+    def report(self) -> "TrieReport":
+        """How the trie branches and what its arrays take."""
+        from trie.report import TrieReport
+
+        return TrieReport.of(self)
 
     def rows(self, prefix: Prefix = ()) -> Int32[ndarray, " rows"]:
         """The rows below a prefix, in sorted order of their codes; empty where no row begins so."""
@@ -93,25 +138,23 @@ class PrefixTrie:
         node = self._node(prefix)
         if node is None or len(prefix) == self.length:
             return np.empty(0, dtype=np.uint8)
-        child = self.arrays.child[len(prefix)]
-        return self.arrays.token[len(prefix)][child[node] : child[node + 1]]
+        starts = self.arrays.starts[len(prefix)]
+        return self.arrays.token[len(prefix)][starts.of(node) : starts.of(node + 1)]
 
     def advance(self, depth: int, node: int, code: int) -> int | None:
         """The child that `code` leads to from a node at `depth`, as its number at the next depth; None without one."""
         if not 0 <= code < self.level_sizes[depth]:
             raise ValueError(f"code {code} at level {depth} is outside 0..{self.level_sizes[depth] - 1}")
-        begin, end = self.arrays.child[depth][node], self.arrays.child[depth][node + 1]
+        begin, end = self.arrays.starts[depth].of(node), self.arrays.starts[depth].of(node + 1)
         tokens = self.arrays.token[depth][begin:end]
         offset = int(np.searchsorted(tokens, code))
-        return int(begin) + offset if offset < len(tokens) and tokens[offset] == code else None
+        return begin + offset if offset < len(tokens) and tokens[offset] == code else None
 
     def first(self, depth: int, node: int) -> int:
         """Sorted position of the first row below a node; the node after the last gives the number of rows."""
-        for child in self.arrays.child[depth:]:
-            node = int(child[node])
-        if self.arrays.shared is None or self.arrays.extra is None:
-            return node
-        return node + int(self.arrays.extra[np.searchsorted(self.arrays.shared, node)])
+        for starts in self.arrays.starts[depth:]:
+            node = starts.of(node)
+        return node
 
     def to(self, device: "str | torch.device") -> "TorchTrie":
         """The torch view that `trie.step` and the filters use; on the CPU it shares this trie's memory."""
@@ -121,7 +164,7 @@ class PrefixTrie:
 
     def save(self, folder: str | Path) -> None:
         """Write raw arrays, a JSON header and a manifest of SHA-256 sums; replaces an older trie there as a whole."""
-        write_arrays(Path(folder), named_arrays(self.arrays), {"level_sizes": list(self.level_sizes)})
+        write_trie(Path(folder), self.arrays, Header(self.level_sizes, self.fanout, self.has_stop))
 
     @classmethod
     def load(cls, folder: str | Path, *, mmap: bool = True, verify: bool = True) -> "PrefixTrie":
@@ -129,20 +172,8 @@ class PrefixTrie:
 
         `mmap` reads pages when they are touched; `verify` reads everything once to compare the SHA-256 sums.
         """
-        arrays, header = read_arrays(Path(folder), mmap=mmap, verify=verify)
-        sizes = tuple(header["level_sizes"])
-        levels = range(len(sizes))
-        return cls(
-            TrieArrays(
-                token=tuple(arrays[f"token{level}"] for level in levels),
-                child=tuple(arrays[f"child{level}"] for level in levels),
-                order=arrays["order"],
-                position=arrays["position"],
-                shared=arrays.get("shared"),
-                extra=arrays.get("extra"),
-            ),
-            sizes,
-        )
+        arrays, header = read_trie(Path(folder), mmap=mmap, verify=verify)
+        return cls(arrays, *header)
 
     def _node(self, prefix: Prefix) -> int | None:
         """Number of a prefix among those of its length; None where no row begins so."""
@@ -157,11 +188,6 @@ class PrefixTrie:
         return f"PrefixTrie(rows={self.num_rows}, level_sizes={self.level_sizes}, num_nodes={self.num_nodes})"
 
 
-def named_arrays(arrays: TrieArrays) -> dict[str, ndarray]:
-    """Every array that is kept, by the name it is saved under."""
-    named = {f"token{level}": token for level, token in enumerate(arrays.token)}
-    named |= {f"child{level}": child for level, child in enumerate(arrays.child)}
-    named |= {"order": arrays.order, "position": arrays.position}
-    if arrays.shared is not None and arrays.extra is not None:
-        named |= {"shared": arrays.shared, "extra": arrays.extra}
-    return named
+def _widest(counts: Int32[ndarray, " nodes"]) -> Int64[ndarray, " kept"]:
+    kept = min(WIDEST_KEPT, len(counts))
+    return np.cumsum(np.sort(np.partition(counts, len(counts) - kept)[-kept:])[::-1], dtype=np.int64)

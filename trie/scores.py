@@ -20,18 +20,21 @@ def normalised(
     *,
     logits: Float[Tensor, "batch beams level_size"],
     ranges: Ranges,
-    score: Score,
+    score: Score | Literal["given"],
 ) -> tuple[Float32[Tensor, "batch beams level_size"], Float32[Tensor, "batch beams"]]:
     """Logits in float32 and the normaliser of each beam: their difference is the codes' natural log-probability.
 
-    "joint" normalises over every code, "catalog" over the children that the catalogue has. An ID that has ended (see
-    `PrefixTrie.from_sequences`) costs nothing more. `code`: the one that led to each node.
+    "joint" normalises over every code, "catalog" over the children that the catalogue has, and "given" not at all. An
+    ID that has ended (see `PrefixTrie.from_sequences`) costs nothing more. `code`: the one that led to each node.
     """
     logits = logits.float()
-    normaliser = logits.logsumexp(-1) if score == "joint" else catalogue_sum(trie, level, node, logits, ranges)
+    if score == "given":
+        normaliser = torch.zeros_like(logits[..., 0])
+    else:
+        normaliser = logits.logsumexp(-1) if score == "joint" else catalogue_sum(trie, level, node, logits, ranges)
     # a beam whose logits are all -inf has no child; without the guard it would be nan
     normaliser = torch.where(normaliser == -torch.inf, 0.0, normaliser)
-    if level and trie.trie.has_stop:
+    if level > 1 and trie.trie.has_stop:  # the first level has no stop code
         ended = code == trie.trie.level_sizes[level - 1] - 1
         logits, normaliser = logits.masked_fill(ended[..., None], 0.0), normaliser.masked_fill(ended, 0.0)
     return logits, normaliser

@@ -5,7 +5,7 @@ about the highest scores whether they pass, and where nearly every code is a chi
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -64,17 +64,17 @@ def step(
     *,
     beam_size: int,
     filters: Filter | None = None,
-    score: Score = "joint",
+    score: Score | Literal["given"] = "joint",
     cap: Cap | None = None,
 ) -> Beams:
     """The `beam_size` best children of all beams; fewer where there are no more, dead beams only as padding.
 
     `logits`: the model's, for the codes of this level after each beam; those of dead beams are not read. `score`:
-    "joint" normalises over every code of the level, as `transformers.generate` does; "catalog" over the children that
-    are in the catalogue (the trie, less what its `stock` leaves out), whatever `filters` say, so that the
-    probabilities of all leaves sum to 1. `filters` leave out the children below which nothing is allowed; by default
-    the trie's stock, which filters of one's own must hold (`trie.filters.with_stock`). `cap`: see `trie.diversity`.
-    Equal scores keep the order of their slots.
+    "joint" normalises over every code of the level; "catalog" over the children that are in the catalogue (the trie,
+    less what its `stock` leaves out), whatever `filters` say, so that the probabilities of all leaves sum to 1;
+    "given" adds the logits up as they are: log-probabilities that were normalised elsewhere. `filters` leave out the
+    children below which nothing is allowed; by default the trie's stock, which filters of one's own must hold
+    (`trie.filters.with_stock`). `cap`: see `trie.diversity`. Equal scores keep the order of their slots.
     """
     _check(trie, level, beams, logits, beam_size)
     filters = trie.stock if filters is None else filters
@@ -98,7 +98,7 @@ def items(
     """
     _check_beam_size(beam_size)
     filters = trie.stock if filters is None else filters
-    if trie.shared is None:  # one row a leaf, and the filters were asked in the last step
+    if not trie.has_shared_leaves:  # one row a leaf, and the filters were asked in the last step
         beam = torch.arange(beams.node.shape[1], device=trie.device).expand_as(beams.node)
         if cap is None and beams.node.shape[1] <= beam_size:
             row = torch.where(beams.score > -torch.inf, trie.order[beams.node].long(), -1)
@@ -183,7 +183,7 @@ def _among_children(
 
     passes = alive_slots(trie, level + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
-    is_end = level == trie.trie.length - 1 and trie.shared is None
+    is_end = level == trie.trie.length - 1 and not trie.has_shared_leaves
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=is_end)
     slot = choice.slot
     return Beams(

@@ -1,20 +1,21 @@
 """TorchTrie: a PrefixTrie's arrays as tensors on one device, with the look-ups that a beam step needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from trie.prefix_trie import PrefixTrie
+from trie.prefix_trie import WIDEST_KEPT, PrefixTrie
+from trie.torch_starts import TorchStarts
 
 if TYPE_CHECKING:
     from trie.bitmap import Bitmap
 
-WIDEST_KEPT = 4096
 SMALL_TABLE = 1 << 16
 
 
@@ -26,41 +27,33 @@ class TorchTrie:
     device: torch.device
     token: tuple[Tensor, ...]
     """As TrieArrays.token; uint16 is kept as int16 of the same bits, since torch hardly indexes uint16."""
-    child: tuple[Tensor, ...]
+    starts: tuple[TorchStarts, ...]
     order: Tensor
-    shared: Tensor | None
-    extra: Tensor | None
-    widest: tuple[tuple[int, ...], ...]
-    """Per depth 0..length: the children (of leaves: rows) that the 1, 2, 3, ... widest nodes have together."""
     table: tuple[Tensor | None, ...]
     """Per level, `[nodes, level_size]` int32: the child that each code leads to, or -1; only where that is small."""
+    first_row: tuple[Tensor | None, ...]
+    """Per depth, `[nodes + 1]` int32: the first sorted position below each node; only where that is small."""
     stock: "Bitmap | None" = None
     """The rows that the catalogue still has; None: all."""
 
     @classmethod
     def from_trie(cls, trie: PrefixTrie, device: str | torch.device) -> "TorchTrie":
-        """The view on a device; CPU tensors share the trie's memory."""
-        arrays = trie.arrays
-
-        def tensor(array: ndarray) -> Tensor:
-            return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array).to(device)
-
-        leaf_rows = np.ones(trie.num_nodes[-1], dtype=np.int64)
-        if arrays.shared is not None and arrays.extra is not None:
-            leaf_rows[arrays.shared] += np.diff(arrays.extra)
+        """The view on a device; CPU tensors share the trie's memory, apart from the tables."""
+        starts = tuple(TorchStarts.from_starts(each, device) for each in trie.arrays.starts)
         return cls(
             trie,
             torch.empty(0, device=device).device,  # with the index that "cuda" leaves open
-            token=tuple(tensor(token) for token in arrays.token),
-            child=tuple(tensor(child) for child in arrays.child),
-            order=tensor(arrays.order),
-            shared=None if arrays.shared is None else tensor(arrays.shared),
-            extra=None if arrays.extra is None else tensor(arrays.extra),
-            table=tuple(
-                tensor(_table(trie, level)) if _is_small(trie, level) else None for level in range(trie.length)
-            ),
-            widest=(*(_widest(np.diff(child)) for child in arrays.child), _widest(leaf_rows)),
+            token=tuple(_tensor(token, device) for token in trie.arrays.token),
+            starts=starts,
+            order=_tensor(trie.arrays.order, device),
+            table=tuple(_table(trie, level, device) for level in range(trie.length)),
+            first_row=tuple(_first_rows(trie, starts[depth:], depth) for depth in range(trie.length + 1)),
         )
+
+    @property
+    def has_shared_leaves(self) -> bool:
+        """Whether some leaf holds more than one row."""
+        return not self.starts[-1].one_each
 
     def codes(self, level: int, node: Int64[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
         """The code that leads to each node at depth `level + 1`."""
@@ -69,34 +62,23 @@ class TorchTrie:
 
     def children(self, depth: int, node: Int64[Tensor, "*nodes"]) -> tuple[Tensor, Tensor]:
         """Number of each node's first child, and how many it has; at the leaves: first sorted position, and rows."""
-        if depth == self.trie.length:
-            begin, end = self.first(depth, node), self.first(depth, node + 1)
-        else:
-            begin, end = self.child[depth][node].long(), self.child[depth][node + 1].long()
-        return begin, end - begin
+        return self.starts[depth].span(node)
 
     def first(self, depth: int, node: Int64[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
         """Sorted position of the first row below each node; the node after the last gives the number of rows."""
-        for child in self.child[depth:]:
-            node = child[node].long()
-        if self.shared is None or self.extra is None:
-            return node
-        return node + self.extra[torch.searchsorted(self.shared, node.int())]
+        table = self.first_row[depth]
+        return _first(self.starts[depth:], node) if table is None else table[node].long()
 
     def node_above(self, depth: int, position: Int64[Tensor, "*rows"]) -> Int64[Tensor, "*rows"]:
         """Number of the node at `depth` that each sorted position lies below; past the leaves: the position itself."""
         if depth > self.trie.length:
             return position
-        node = position
-        if self.shared is not None and self.extra is not None:
-            place = torch.searchsorted(
-                self.shared + self.extra[:-1], position.int(), right=True
-            )  # shared leaves up to it
-            before = self.shared[(place - 1).clamp(min=0)].where(place > 0, 0)
-            node = torch.maximum(before, position - self.extra[place])
-        for child in reversed(self.child[depth:]):
-            node = torch.searchsorted(child, node.int(), right=True) - 1
-        return node
+        table = self.first_row[depth]
+        if table is not None:
+            return torch.searchsorted(table, position.int(), right=True) - 1
+        for starts in reversed(self.starts[depth:]):
+            position = starts.above(position)
+        return position
 
     def with_stock(self, stock: "Bitmap | None") -> "TorchTrie":
         """The same trie as a catalogue that has only some of its rows."""
@@ -117,32 +99,49 @@ class TorchTrie:
         found = (low < begin + count) & (self.codes(depth, low.clamp(max=last)) == code) & (node >= 0)
         return torch.where(found, low, -1)
 
+    @torch.compiler.assume_constant_result
     def width(self, depth: int, num_nodes: int) -> int:
         """The most children that so many different nodes of one depth can have together, known without their names."""
-        sums = self.widest[depth]
+        sums = self.trie.widest[depth]
         if num_nodes <= len(sums):
-            return sums[num_nodes - 1]
-        total = self.trie.num_nodes[depth] if depth < self.trie.length else self.trie.num_rows
-        return total if len(sums) < WIDEST_KEPT else min(total, sums[-1] * num_nodes // len(sums) + 1)
+            return int(sums[num_nodes - 1])
+        total = self.trie.arrays.starts[depth].num_children
+        return total if len(sums) < WIDEST_KEPT else min(total, int(sums[-1]) * num_nodes // len(sums) + 1)
 
     def __repr__(self) -> str:
         return f"TorchTrie({self.trie!r}, device={str(self.device)!r})"
 
 
-def _is_small(trie: PrefixTrie, level: int) -> bool:
-    """A first level always is; later ones as long as the table takes no more than half a byte for each row."""
-    nodes = 1 if level == 0 else trie.num_nodes[level - 1]
-    return nodes * trie.level_sizes[level] <= max(SMALL_TABLE, trie.num_rows // 8)
+def _tensor(array: ndarray, device: str | torch.device) -> Tensor:
+    return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array).to(device)
 
 
-def _table(trie: PrefixTrie, level: int) -> Int32[ndarray, "nodes level_size"]:
-    begin = trie.arrays.child[level]
-    parent = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
-    table = np.full((len(begin) - 1, trie.level_sizes[level]), -1, dtype=np.int32)
+def _first(starts: Sequence[TorchStarts], node: Int64[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
+    """Sorted position of the first row below nodes of the first of these depths, which go on to the leaves."""
+    for each in starts:
+        node = each.of(node)
+    return node
+
+
+def _is_small(entries: int, num_rows: int) -> bool:
+    """Does a table take no more than half a byte for each row, or next to nothing?"""
+    return entries <= max(SMALL_TABLE, num_rows // 8)
+
+
+def _table(trie: PrefixTrie, level: int, device: str | torch.device) -> Tensor | None:
+    """One of `table`; the first level's is always kept."""
+    starts = trie.arrays.starts[level]
+    if level and not _is_small(starts.num_nodes * trie.level_sizes[level], trie.num_rows):
+        return None
+    parent = np.repeat(np.arange(starts.num_nodes), starts.counts())
+    table = np.full((starts.num_nodes, trie.level_sizes[level]), -1, dtype=np.int32)
     table[parent, trie.arrays.token[level]] = np.arange(len(parent), dtype=np.int32)
-    return table
+    return _tensor(table, device)
 
 
-def _widest(counts: Int[ndarray, " nodes"]) -> tuple[int, ...]:
-    kept = min(WIDEST_KEPT, len(counts))
-    return tuple(np.cumsum(np.sort(np.partition(counts, len(counts) - kept)[-kept:])[::-1], dtype=np.int64).tolist())
+def _first_rows(trie: PrefixTrie, starts: Sequence[TorchStarts], depth: int) -> Tensor | None:
+    """One of `first_row`."""
+    num_nodes = trie.arrays.starts[depth].num_nodes
+    if not _is_small(num_nodes, trie.num_rows):
+        return None
+    return _first(starts, torch.arange(num_nodes + 1, device=starts[0].begin.device)).int()

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trie import PrefixTrie, TrieFileError
 from trie import files as trie_files
-from trie.prefix_trie import named_arrays
+from trie.files import named_arrays
 
 
 @pytest.fixture(params=["shared leaves", "one row a leaf"])
@@ -18,14 +20,31 @@ def catalogue(request):
 def test_a_loaded_trie_equals_the_saved_one(catalogue, tmp_path, mmap, verify):
     catalogue.save(tmp_path / "trie")
     loaded = PrefixTrie.load(tmp_path / "trie", mmap=mmap, verify=verify)
-    assert (loaded.level_sizes, loaded.num_nodes, loaded.nbytes) == (
-        catalogue.level_sizes,
-        catalogue.num_nodes,
-        catalogue.nbytes,
-    )
-    for name, array in named_arrays(catalogue.arrays).items():
-        assert named_arrays(loaded.arrays)[name].dtype == array.dtype
-        assert np.array_equal(named_arrays(loaded.arrays)[name], array)
+    for name in ("level_sizes", "num_nodes", "fanout", "has_stop", "nbytes"):
+        assert getattr(loaded, name) == getattr(catalogue, name)
+    saved, found = named_arrays(catalogue.arrays), named_arrays(loaded.arrays)
+    assert saved.keys() == found.keys()
+    for name, array in saved.items():
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array)
+
+
+def test_a_trie_of_the_older_format_is_refused(catalogue, tmp_path):
+    catalogue.save(tmp_path / "trie")
+    header = tmp_path / "trie" / "header.json"
+    header.write_text(header.read_text().replace('"prefix-trie-2"', '"prefix-trie-1"'))
+    message = "expected format prefix-trie-2, found prefix-trie-1; build the trie again from its codes"
+    with pytest.raises(TrieFileError, match=message):
+        PrefixTrie.load(tmp_path / "trie", verify=False)
+
+
+@pytest.mark.parametrize("missing", ["level_sizes", "fanout", "has_stop", "arrays"])
+def test_a_header_without_one_of_its_parts_is_refused_even_without_verification(catalogue, tmp_path, missing):
+    catalogue.save(tmp_path / "trie")
+    header = tmp_path / "trie" / "header.json"
+    header.write_text(header.read_text().replace(f'"{missing}"', '"other"'))
+    with pytest.raises(TrieFileError, match=f"header.json is damaged: .*{missing}"):
+        PrefixTrie.load(tmp_path / "trie", verify=False)
 
 
 def test_a_flipped_bit_in_any_file_is_refused_with_the_files_name(catalogue, tmp_path):
@@ -72,6 +91,22 @@ def test_a_save_that_fails_leaves_the_older_trie(catalogue, tmp_path, monkeypatc
 
     monkeypatch.setattr(trie_files, "_write", full_disk)
     with pytest.raises(OSError, match="no space left"):
+        PrefixTrie.from_codes(np.array([[1, 2]])).save(tmp_path / "trie")
+    assert PrefixTrie.load(tmp_path / "trie").num_rows == 200
+    assert [path.name for path in tmp_path.iterdir()] == ["trie"]
+
+
+def test_an_older_trie_comes_back_when_the_new_one_cannot_take_its_place(catalogue, tmp_path, monkeypatch):
+    catalogue.save(tmp_path / "trie")
+    rename = Path.rename
+
+    def all_but_the_fresh_one(path, target):
+        if path.name != "trie" and not path.name.endswith(".old"):
+            raise OSError("device is busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", all_but_the_fresh_one)
+    with pytest.raises(OSError, match="device is busy"):
         PrefixTrie.from_codes(np.array([[1, 2]])).save(tmp_path / "trie")
     assert PrefixTrie.load(tmp_path / "trie").num_rows == 200
     assert [path.name for path in tmp_path.iterdir()] == ["trie"]

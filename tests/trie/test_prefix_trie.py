@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trie import PrefixTrie
-from trie.build import sorted_order
+from trie.files import named_arrays
+from trie.sorted_rows import BLOCK, sort_rows
 
 SIZES = [(3, 3, 3), (2, 300, 5), (70000, 4, 2), (1, 1, 1), (2**20, 2**20, 2**20), (2**31, 2**31, 2**31), (7,)]
 
@@ -47,13 +48,16 @@ def test_trie_knows_the_same_as_a_dict_of_prefixes(catalogue):
     assert sorted(trie.rows(absent).tolist()) == below.get(tuple(int(code) for code in absent), [])
 
 
-@pytest.mark.parametrize("bits", [8, 14, 16, 31])  # the row fits into the key; stable argsort twice; lexsort
+@pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (8, np.int64), (13, np.int16), (14, np.uint64), (31, int)])
 @pytest.mark.parametrize("distinct", [3, 10_000])
-def test_rows_are_sorted_by_codes_then_by_row_whatever_the_key_width(bits, distinct):
+@pytest.mark.parametrize("num_rows", [500, BLOCK + 1])  # with 14 bits a code, and the second number, a key has no room
+def test_rows_are_sorted_by_codes_then_by_row_whatever_the_key_width(bits, dtype, distinct, num_rows):
     random = np.random.default_rng(bits)
-    codes = random.integers(0, min(distinct, 1 << bits), (500, 4))
-    expected = sorted(range(500), key=lambda row: (*codes[row].tolist(), row))
-    assert sorted_order(codes, [1 << bits] * 4).tolist() == expected
+    codes = random.integers(0, min(distinct, 1 << bits), (num_rows, 4)).astype(dtype)
+    expected = sorted(range(num_rows), key=lambda row: (*codes[row].tolist(), row))
+    order, columns = sort_rows(codes, [1 << bits] * 4)
+    assert order.tolist() == expected
+    assert np.array_equal(np.stack(columns, axis=1), codes[expected])
 
 
 def test_order_and_position_undo_each_other():
@@ -67,10 +71,9 @@ def test_permuting_the_catalogue_changes_nothing_but_the_row_numbers():
     codes = random.integers(0, 5, (300, 3))
     shuffle = random.permutation(300)
     one, other = PrefixTrie.from_codes(codes), PrefixTrie.from_codes(codes[shuffle])
-    for mine, theirs in zip(
-        (*one.arrays.token, *one.arrays.child), (*other.arrays.token, *other.arrays.child), strict=True
-    ):
-        assert np.array_equal(mine, theirs)
+    mine, theirs = named_arrays(one.arrays), named_arrays(other.arrays)
+    for name in mine.keys() - {"order", "position"}:
+        assert np.array_equal(mine[name], theirs[name])
     for prefix in prefixes(codes):
         assert sorted(shuffle[other.rows(prefix)].tolist()) == sorted(one.rows(prefix).tolist())
 
@@ -92,9 +95,9 @@ def test_every_row_of_a_shared_leaf_is_found():
 
 
 def test_nbytes_counts_every_array():
-    # 3 + 4 tokens of one byte, 2 + 4 child starts and 4 + 4 row numbers of four bytes; no leaf is shared
+    # 3 + 4 tokens of one byte; of four bytes 2 + 4 child starts, 4 + 4 row numbers, and 2 + 2 for one row in every leaf
     trie = PrefixTrie.from_codes(np.array([[0, 0], [1, 0], [2, 0], [2, 1]]))
-    assert trie.nbytes == 3 + 4 + 4 * (2 + 4 + 4 + 4)
+    assert trie.nbytes == 3 + 4 + 4 * (2 + 4 + 4 + 4 + 2 + 2)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,7 @@ def test_nbytes_counts_every_array():
         ([[0, 1], [0, -1]], None, "code -1 of row 1 at level 1"),
         ([[0, 1], [4, 1]], (4, 2), r"code 4 of row 1 at level 0 is outside 0..3"),
         ([[0, 1]], (4,), "1 entries, but the codes have 2 levels"),
+        ([[0, 1]], (4, 2**31 + 1), r"at most 2\*\*31 codes"),
         (np.empty((0, 3), dtype=int), None, "at least 1"),
         (np.empty((3, 0), dtype=int), None, "at least 1"),
     ],
@@ -125,3 +129,14 @@ def test_a_prefix_without_rows_has_no_rows_and_no_children():
     assert trie.rows((0, 0)).tolist() == []
     assert trie.children((0, 0)).tolist() == []
     assert trie.rows((0, 0, 1)).tolist() == []
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.7])  # Zipf's; 0: uniform
+def test_a_million_rows_of_four_codes_take_less_than_twelve_bytes_each(exponent):
+    random = np.random.default_rng(0)
+    share = np.cumsum(np.arange(1.0, 257.0) ** -exponent)
+    codes = np.searchsorted(share[:-1] / share[-1], random.random((1_400_000, 4))).astype(np.uint8)
+    distinct = random.choice(np.unique(codes.view(np.uint32)), (1_000_000, 1), replace=False)
+    trie = PrefixTrie.from_codes(distinct.view(np.uint8), level_sizes=(256,) * 4)
+    assert trie.num_nodes[-1] == trie.num_rows == 1_000_000
+    assert 10 < trie.nbytes / trie.num_rows < 12

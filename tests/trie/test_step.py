@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections import Counter
 
@@ -104,6 +105,33 @@ def test_certified_rows_are_the_exact_top_and_one_over_p_beams_suffice(score):
     assert proven > 5  # none of the three is vacuous: some are proven, some are not, and a narrow beam does miss rows
     assert unproven > 5
     assert missed > 5
+
+
+def test_given_log_probabilities_are_added_up_as_they_are():
+    trie = PrefixTrie.from_codes(np.array([[0, 1], [1, 0]])).to("cpu")
+    beams = step(trie, 0, start(trie, 1), torch.tensor([[[0.2, 0.3]]]).log(), beam_size=2, score="given")
+    assert beams.score.exp().tolist() == [pytest.approx([0.3, 0.2])]  # the other half is for what is no code
+    second = torch.tensor([[[0.5, 0.1], [-1.0, 0.9]]]).clamp(min=0).log()
+    leaves = items(trie, step(trie, 1, beams, second, beam_size=2, score="given"), beam_size=2)
+    assert leaves.row.tolist() == [[0, 1]]
+    assert leaves.score.exp().tolist() == [pytest.approx([0.2 * 0.9, 0.3 * 0.5])]
+
+
+@pytest.mark.parametrize("score", ["joint", "catalog", "given"])
+def test_a_stop_code_costs_once_and_the_first_level_has_none(score):
+    # IDs 1, 1-0, 0-1-0 and 0-1-1; the last codes of the levels after the first, 2 and 2, are stops.
+    codes = np.array([[1, 2, 2], [1, 0, 2], [0, 1, 0], [0, 1, 1]])
+    trie = dataclasses.replace(PrefixTrie.from_codes(codes, level_sizes=(2, 3, 3)), has_stop=True).to("cpu")
+    beams = start(trie, 1)
+    for level, size in enumerate((2, 3, 3)):
+        logits = torch.full((1, beams.node.shape[1], size), 1 / size).log()
+        beams = step(trie, level, beams, logits, beam_size=4, score=score)
+    leaves = items(trie, beams, beam_size=4)
+    by_row = dict(zip(leaves.row[0].tolist(), leaves.score[0].exp().tolist(), strict=True))
+    if score == "catalog":  # one of two codes at every choice that the catalogue leaves
+        assert by_row == pytest.approx({0: 1 / 4, 1: 1 / 4, 2: 1 / 4, 3: 1 / 4})
+    else:
+        assert by_row == pytest.approx({0: 1 / 6, 1: 1 / 18, 2: 1 / 18, 3: 1 / 18})
 
 
 def test_bound_is_the_best_score_that_any_step_cut_off():

@@ -25,11 +25,10 @@ def test_every_step_says_what_the_generator_says(small_generator, encoder, activ
     generator = shaken(small_generator(encoder, activation=activation, encoder_layers=2))
     folded = SearchModel(generator)
     with torch.inference_mode():
-        reads = generator.read_history(HISTORIES), folded.read_history(HISTORIES)
+        models = generator, folded
+        reads = [model.read_history(HISTORIES) for model in models]
         torch.testing.assert_close(reads[0].start, reads[1].start, atol=1e-5, rtol=1e-4)
-        plain, ours = (
-            model.next_code_logits(read, None) for model, read in zip((generator, folded), reads, strict=True)
-        )
+        plain, ours = (model.next_code_logits(read, None) for model, read in zip(models, reads, strict=True))
         torch.testing.assert_close(ours[0], plain[0], atol=1e-5, rtol=1e-4)
         random = torch.Generator().manual_seed(0)
         beams = 1
