@@ -11,6 +11,7 @@ from genrec.recommendation import exact
 from genrec.recommendation.exact import Limits, first_width, next_width, prove, similar, sure_width
 from genrec.recommendation.lists import Recommendation, RecommendationList
 from genrec.recommendation.recommender import RecommendationConfig, Request
+from genrec.recommendation.search import asks_all
 
 LIMITS = Limits(beam_size=1000, level_size=256, batch_size=8)
 
@@ -129,6 +130,21 @@ def test_plain_certificates_hold_for_merged_lists(make_recommender):
         assert_is_the_top(recommender, [history], found[: found.certified], ids)
         proven += found.certified
     assert 0 < proven < 40  # some are proven, and some are not
+
+
+def test_what_is_proven_of_the_known_items_does_not_depend_on_the_share_of_the_added_ones(make_recommender):
+    shares = (make_recommender("added", added_items_boost=boost) for boost in (1e-6, 1e6))
+    few, many = (each.recommend([[f"i{row:02d}"] for row in range(9)], k=8, beam_size=8) for each in shares)
+    # with the boost the four added items come first, and the list goes on with the known ones
+    assert [found.certified for found in many] == [min(8, 4 + found.certified) for found in few]
+    assert len({found.certified for found in many}) > 1
+    assert [entry.item_id for entry in many[0]][4:] == [entry.item_id for entry in few[0]][:4]
+
+
+def test_everything_is_scored_where_a_beam_would_ask_about_everything(prefix_trie):
+    trie = prefix_trie.to("cpu")
+    assert prefix_trie.num_nodes == (7, 28, 40)
+    assert [asks_all(trie, width) for width in (7, 27, 28, 40)] == [False, False, True, True]
 
 
 def test_the_end_of_the_budget_is_told(make_recommender):
