@@ -14,7 +14,6 @@ from torch import Tensor
 from genrec.generator.beam_search import CodeModel
 from trie import Filter, Leaves, TorchTrie
 from trie.choose import best
-from trie.filters import with_stock
 from trie.scores import Score
 
 LOGITS_AT_ONCE = 1 << 23
@@ -80,7 +79,6 @@ def best_of_catalogue(
     """What `beam_search` returns, found by scoring everything: nothing above the `bound` is missing."""
     position = torch.arange(trie.trie.num_rows, device=trie.device)
     scores = score_positions(model, trie, read, positions=position, batch_size=batch_size, score=score)
-    filters = with_stock(trie.stock, filters)
     if filters is not None:
         everyone = position.expand(batch_size, -1)
         scores = scores.masked_fill(~filters.alive(everyone, everyone + 1), -torch.inf)

@@ -13,7 +13,7 @@ from genrec.recommendation.lists import Recommendation, RecommendationList
 from genrec.recommendation.requests import KnownRequest
 from genrec.recommendation.where import Attributes, Condition
 
-LISTED_ROWS = 25_000
+LISTED_ROWS = 15_000
 """So many rows in allow lists cost as much as one more search: 5 ms on one CPU thread."""
 
 _Conditions = tuple[Condition, ...]

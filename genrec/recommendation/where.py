@@ -1,6 +1,6 @@
 """Conditions on items' fields, such as `{"brand": ["Canon", "Epson"], "price": {"max": 20}}`, and who passes them.
 
-A mapping of column to condition; an item must pass all of them. A condition is
+A mapping of column to condition; an item must pass all of them, and an empty mapping asks nothing. A condition is
 
     a value                        the field is that text, or a list with it on (`genrec.data.categories.texts_in`);
                                    a number compares as a number: 20 passes the text "20.0"

@@ -163,6 +163,15 @@ def test_a_list_shorter_than_asked_for_is_exact(make_recommender):
     assert make_recommender().recommend([["i01"]], allow=["i01"], exact=True)[0].exact  # nothing is left: all is known
 
 
+@pytest.mark.parametrize("kind", ["plain", "added"])
+def test_a_catalogue_of_one_item_is_exact(make_recommender, kind):
+    recommender = make_recommender(kind, score="catalog")
+    left = recommender.without([item for item in recommender.catalogue.item_ids.tolist() if item != "i07"])
+    found = left.recommend([["i01"], ["i02", "i03"]], k=10, exact=True)
+    assert [(len(each), each.exact, each[0].item_id) for each in found] == [(1, True, "i07")] * 2
+    assert found[0][0].score == pytest.approx(0, abs=1e-6)
+
+
 def test_a_blend_cannot_be_exact(make_recommender):
     with pytest.raises(ValueError, match="give rank='codes'"):
         make_recommender(rank="blend").recommend([["i01"]], exact=True)
