@@ -71,6 +71,7 @@ class RunFolder:
         self.embeddings = self.path / "embeddings.npy"
         self.tokenizer = self.path / "tokenizer"
         self.semantic_ids = self.path / "semantic_ids.npz"
+        self.code_names = self.path / "code_names.json"
         self.prefix_trie = self.path / "trie"
         self.generator = self.path / "generator"
         self.additions = self.path / "additions"

@@ -114,12 +114,19 @@ def recommend(
     keep_history: Annotated[bool, typer.Option("--keep-history", help="Items of the history may come again.")] = False,
     allow: Annotated[Path | None, typer.Option(help="File of item ids, one a line: only these.")] = None,
     deny: Annotated[Path | None, typer.Option(help="File of item ids, one a line: never these.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only items with column=value, column!=value, column<=number or column>=number; repeatable."),
+    ] = None,
     beam_size: Annotated[int | None, typer.Option(min=1, help="Candidates kept per level.")] = None,
+    rank: Annotated[str | None, typer.Option(help="codes or blend; by default as the run says.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Search on until a list by codes is proven.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items for one history, or for a file of histories."""
     from genrec.recommendation.files import read_item_ids, recommend_file
     from genrec.recommendation.recommender import Recommender
+    from genrec.recommendation.where import where_of
 
     if (history is None) == (histories is None):
         raise ConfigError("give either --history ID,ID,... or --histories FILE")
@@ -132,15 +139,19 @@ def recommend(
         "allow": None if allow is None else read_item_ids(allow),
         "deny": None if deny is None else read_item_ids(deny),
         "beam_size": beam_size,
+        "rank": rank,
+        "exact": exact,
     }
     try:
+        options["where"] = where_of(where) if where else None
         if histories is not None and out is not None:
             _print_json(recommend_file(recommender, histories, out, **options))
             return
-        asked = [part.strip() for part in (history or "").split(",") if part.strip()]
-        found = recommender.recommend([asked], **options)[0]
+        found = recommender.recommend([_ids_of(history)], **options)[0]
     except ValueError as error:
         raise DataError(str(error)) from error
+    if exact and not found.exact:
+        print(f"only the first {found.certified} are proven; raise recommendation.exact_beam_budget", file=sys.stderr)
     if found.ignored:
         print(f"ignored, not in the catalogue: {', '.join(found.ignored)}", file=sys.stderr)
     if as_json:
@@ -148,6 +159,7 @@ def recommend(
             {
                 "recommendations": [entry._asdict() for entry in found],
                 "certified": found.certified,
+                "exact": found.exact,
                 "ignored": list(found.ignored),
             }
         )
@@ -155,6 +167,24 @@ def recommend(
     for place, entry in enumerate(found, start=1):
         title = recommender.catalogue.title(recommender.catalogue.row_of[entry.item_id])
         print(f"{place:>3}  {entry.item_id}  {entry.score:8.3f}  {title}")
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    history: Annotated[str, typer.Option(help="Item ids, oldest first, separated by commas.")],
+    item: Annotated[str, typer.Option(help="The item_id to explain.")],
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Items per list.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say, code by code, why an item scores what it does after a history."""
+    from genrec.recommendation.recommender import Recommender
+
+    explained = Recommender.from_pretrained(run).explain(_ids_of(history), item, k=k)
+    if as_json:
+        _print_json(explained.as_dict())
+    else:
+        print(explained.table())
 
 
 @app.command("add-items")
@@ -222,6 +252,11 @@ def config_schema() -> None:
     from genrec.config import schema
 
     _print_json(schema())
+
+
+def _ids_of(history: str | None) -> list[str]:
+    """The ids in a text with commas."""
+    return [part.strip() for part in (history or "").split(",") if part.strip()]
 
 
 def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: str) -> Any:

@@ -109,7 +109,7 @@ def _write_tokenized(run: Run, tokenized: Tokenized, catalogue: Catalogue) -> No
     tokenized.semantic_ids.save(folder.semantic_ids)
     checked, names = health_of(tokenized, catalogue), names_of(tokenized, catalogue)
     atomic_json(folder.path / "semantic_ids.json", {"made_by": plain(tokenized.made_by.used()), **checked.as_dict()})
-    atomic_json(folder.path / "code_names.json", as_json(names))
+    atomic_json(folder.code_names, as_json(names))
     say(checked.table())
     try:
         figures = write_figures(tokenized, names, folder.report)

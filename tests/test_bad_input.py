@@ -195,7 +195,12 @@ def test_bulk_histories_come_back_line_by_line(trained, capsys):
         with pytest.raises(SystemExit) as ended:
             call("recommend", "run", "--histories", "in.jsonl", "--out", out)
         assert ended.value.code == 0
-        assert json.loads(capsys.readouterr().out) == {"out": out, "histories": 2, "without_known_items": 1}
+        assert json.loads(capsys.readouterr().out) == {
+            "out": out,
+            "histories": 2,
+            "without_known_items": 1,
+            "exact": 0,
+        }
     answers = [json.loads(line) for line in (trained / "out.jsonl").read_text().splitlines()]
     assert [answer["user_id"] for answer in answers] == ["a", "b"]
     assert len(answers[0]["item_ids"]) == 10 and answers[1]["item_ids"] == [] and "error" in answers[1]

@@ -24,3 +24,17 @@ def item_categories(catalogue: Catalogue) -> list[str] | None:
         if FEWEST <= len({category for category in categories if category}) <= MOST:
             return categories
     return None
+
+
+def texts_in(text: str) -> set[str]:
+    """A field's text itself and, where it is a list, everything on it.
+
+    Of "Beauty > Hair Care; Gifts" these are the whole, the paths "Beauty > Hair Care" and "Gifts", the beginnings of
+    a path, such as "Beauty", and the names "Beauty", "Hair Care" and "Gifts".
+    """
+    found = {text}
+    for path in text.split(";"):
+        names = [name.strip() for name in path.split(" > ") if name.strip()]
+        found.update(names)
+        found.update(" > ".join(names[:depth]) for depth in range(2, len(names) + 1))
+    return found

@@ -1,20 +1,16 @@
 """Histories -> candidates: the beam's items with both readings of the model, and their order by one of them."""
 
-from collections.abc import Sequence
+from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, Int64
+from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from genrec.data.batches import history_batch
-from genrec.generator.beam_search import Score
-from genrec.generator.model import Generator
-from genrec.recommendation.added_items import AddedItems, with_added_items
-from genrec.recommendation.search import Found, RowFilters, Search
+from genrec.recommendation.added_items import AddedItems, merged, parts_of
+from genrec.recommendation.search import RowFilters, Search
 from trie import TorchTrie
-from trie.step import certified
 
 Rank = Literal["codes", "blend"]
 
@@ -39,32 +35,17 @@ class Ranked(NamedTuple):
 
 
 def find_candidates(
-    generator: Generator,
-    trie: TorchTrie,
-    histories: Sequence[Int[ndarray, " _"]],
-    *,
-    beam_size: int,
-    filters: RowFilters | None = None,
-    score: Score = "joint",
-    added: AddedItems | None = None,
+    search: Search, trie: TorchTrie, *, filters: RowFilters | None = None, added: AddedItems | None = None
 ) -> Candidates:
-    """The `beam_size` best items for every history (item rows, oldest first, at least one each).
+    """As many items as the beam is wide for every history.
 
-    One batch: the caller chooses its size. With `added` items so many are found among the others, and among these.
+    With `added` items so many are found among the others, and among these.
     """
-    filters, num_known = filters or RowFilters(), trie.trie.num_rows
     with torch.inference_mode():
-        batch = history_batch(histories, max_items=generator.config.max_items).to(trie.device)
-        search = Search(generator, generator.read_history(batch), len(histories), beam_size, score)
-        leaves = search.leaves(trie, filters if added is None else filters.within(0, num_known))
-        item_log_probs = generator.item_logits(search.read.start[:, 0]).float().log_softmax(-1)
-        by_item_head = item_log_probs.gather(1, leaves.row.clamp(min=0)).masked_fill(leaves.row < 0, -torch.inf)
-        found = Found(leaves.row, leaves.score, by_item_head, certified(leaves))
-        if added is not None:
-            theirs = filters.within(num_known, added.trie.trie.num_rows)
-            found = with_added_items(found, search, added, filters=theirs, first_row=num_known)
-        width = beam_size if added is None else 2 * beam_size
-        return Candidates(*(_widened(part, width) for part in (part.cpu().numpy() for part in found)))
+        parts = parts_of(search, trie, added)
+        found = reduce(merged, (part.found(filters or RowFilters()) for part in parts))
+    width = search.beam_size * len(parts)
+    return Candidates(*(_widened(part.cpu().numpy(), width) for part in (*found[:3], found.certified)))
 
 
 def rank_candidates(candidates: Candidates, *, rank: Rank, blend_weight: float) -> Ranked:

@@ -19,22 +19,24 @@ from genrec.recommendation.recommender import Recommender
 _HISTORIES_AT_ONCE = 4096
 _FORMATS = "expected a name that ends in .jsonl, .jsonl.gz or .parquet"
 _PARQUET_COLUMNS = (
-    "{user_id: 'VARCHAR', item_ids: 'VARCHAR[]', scores: 'DOUBLE[]', ignored: 'VARCHAR[]', error: 'VARCHAR'}"
+    "{user_id: 'VARCHAR', item_ids: 'VARCHAR[]', scores: 'DOUBLE[]', certified: 'BIGINT', ignored: 'VARCHAR[]', "
+    "error: 'VARCHAR'}"
 )
 
 
 def recommend_file(recommender: Recommender, histories: Path, out: Path, **options: Any) -> dict[str, Any]:
-    """Write a list for every line of `histories`; what was read, answered and left empty.
+    """Write a list for every line of `histories`; how many were read, left empty, and proven to be exact.
 
     A line has `item_ids` (oldest first) and, if known, `user_id`. A history without a known item gets an empty list
-    and the reason under "error". `options`: those of `Recommender.recommend`.
+    and the reason under "error". `certified`: how many at the head of a list are proven to be the exact top; null for
+    a blend. `options`: those of `Recommender.recommend`.
     """
     for path in (histories, out):
         if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
             raise DataError(f"{path}: {_FORMATS}")
     if not histories.is_file():
         raise DataError(f"{histories} does not exist; expected a JSONL or Parquet file with a column item_ids")
-    counts = {"histories": 0, "without_known_items": 0}
+    counts = {"histories": 0, "without_known_items": 0, "exact": 0}
 
     def write(path: Path) -> None:
         lines = path.with_suffix(".lines") if out.suffix == ".parquet" else path
@@ -43,6 +45,7 @@ def recommend_file(recommender: Recommender, histories: Path, out: Path, **optio
                 for answer in _answers(recommender, batch, options):
                     counts["histories"] += 1
                     counts["without_known_items"] += "error" in answer
+                    counts["exact"] += answer["certified"] == len(answer["item_ids"])
                     file.write(json.dumps(answer, ensure_ascii=False) + "\n")
         if lines != path:
             _to_parquet(lines, path)
@@ -73,7 +76,7 @@ def _answers(recommender: Recommender, batch: Sequence[dict[str, Any]], options:
             yield _answer(line, next(lists))
         else:
             error = "no item of the history is in the catalogue"
-            yield {**_user(line), "item_ids": [], "scores": [], "ignored": line["item_ids"], "error": error}
+            yield {**_nothing(line), "ignored": line["item_ids"], "error": error}
 
 
 def _answer(line: dict[str, Any], found: RecommendationList) -> dict[str, Any]:
@@ -81,8 +84,13 @@ def _answer(line: dict[str, Any], found: RecommendationList) -> dict[str, Any]:
         **_user(line),
         "item_ids": [entry.item_id for entry in found],
         "scores": [entry.score for entry in found],
+        "certified": found.certified,
         "ignored": list(found.ignored),
     }
+
+
+def _nothing(line: dict[str, Any]) -> dict[str, Any]:
+    return {**_user(line), "item_ids": [], "scores": [], "certified": None}
 
 
 def _user(line: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,17 @@ class RecommendationList(Sequence[Recommendation]):
     """How many at the head are proven to be the exact top by their codes; None for a blend."""
     ignored: tuple[str, ...] = ()
     """Ids of the history that the catalogue does not have."""
+    version: int = 0
+    """Of the recommender that made it; see `Recommender.without`."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the whole list is proven to be the true top in the true order, up to float32 rounding and ties.
+
+        A list that is shorter than asked for is exact too: nothing else was left. False for a blend, which proves
+        nothing.
+        """
+        return self.certified == len(self)
 
     @overload
     def __getitem__(self, index: int) -> Recommendation: ...

@@ -40,7 +40,8 @@ def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu", with_
         catalogue = catalogue.with_items(additions.catalogue)
         generator.add_items(torch.from_numpy(additions.semantic_ids.codes[len(semantic_ids) :]))
     added = None if additions is None else additions.prefix_trie
-    return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run), added=added)
+    names = read_json(run.code_names) if run.code_names.exists() else {}
+    return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run), added=added, code_names=names)
 
 
 def recommendation_config(run: RunFolder) -> RecommendationConfig:

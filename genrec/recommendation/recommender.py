@@ -1,84 +1,52 @@
 """The object that users hold: histories of item ids in, lists of item ids out."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
-from genrec.errors import UnknownItemError
-from genrec.generator.beam_search import Score
 from genrec.generator.model import Generator
+from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
-from genrec.recommendation.candidates import Candidates, Rank, find_candidates, rank_candidates
+from genrec.recommendation.answers import Answers, similar_lengths
+from genrec.recommendation.candidates import Candidates, Rank, find_candidates
+from genrec.recommendation.config import RecommendationConfig
+from genrec.recommendation.exact import Limits, first_width, prove
+from genrec.recommendation.explanation import Explanation
+from genrec.recommendation.given_items import log_probs_of, reading_of
 from genrec.recommendation.lists import Recommendation, RecommendationList
-from genrec.recommendation.search import RowFilters
+from genrec.recommendation.requests import Request, known_history, known_request, rows_of
+from genrec.recommendation.search import RowFilters, Search
+from genrec.recommendation.stock import in_stock, without_rows
+from genrec.recommendation.where import Attributes, Where
 from trie import PrefixTrie, TorchTrie
 
-
-@dataclass(frozen=True)
-class RecommendationConfig:
-    """How a run recommends unless a request says otherwise."""
-
-    k: int = 10
-    beam_size: int = 50
-    exclude_history: bool = True
-    """False where people come back to the same items, as in groceries."""
-    rank: Rank = "blend"
-    blend_weight: float | None = None
-    """Weight of the item head in a blend, 0..1; None: chosen on the validation cases at the end of the training."""
-    score: Score = "joint"
-    batch_size: int = 256
-    """Histories searched at once."""
-    added_items_boost: float = 1.0
-    """Times as likely as their codes say are the items that came after the training; above 1 they are shown more."""
-
-    def __post_init__(self) -> None:
-        for name in ("k", "beam_size", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.blend_weight is not None and not 0 <= self.blend_weight <= 1:
-            raise ValueError(f"blend_weight must lie between 0 and 1, got {self.blend_weight}")
-        if not self.added_items_boost > 0:
-            raise ValueError(f"added_items_boost must be above 0, got {self.added_items_boost}")
-
-
-class Request(NamedTuple):
-    """One history and what its list must keep to."""
-
-    history: Sequence[str]
-    k: int = 10
-    exclude_history: bool = True
-    allow: Sequence[str] | None = None
-    """Only these items; None: all."""
-    deny: Sequence[str] | None = None
-
-
-class _KnownRequest(NamedTuple):
-    """A request in rows."""
-
-    history: Int[ndarray, " known"]
-    denied: Int[ndarray, " denied"]
-    allowed: Int[ndarray, " allowed"] | None
-    ignored: tuple[str, ...]
+__all__ = ["Recommendation", "RecommendationConfig", "Recommender", "Request", "best_device"]
 
 
 @dataclass(frozen=True, eq=False)
 class Recommender:
     """A generator, the trie of its catalogue, and the names of the items. Thread-safe: nothing in it changes."""
 
-    generator: Generator
+    model: SearchModel
+    """The generator, made ready for searching."""
     trie: TorchTrie
     """Of the items that the generator was trained on."""
     catalogue: Catalogue
-    """Of these, then of those that came later."""
+    """Of these, then of those that came later; those that were taken out are still in it."""
     config: RecommendationConfig = field(default_factory=RecommendationConfig)
     added: AddedItems | None = None
+    code_names: Mapping[str, str] = field(default_factory=dict)
+    """What sets the titles below a prefix of codes apart, such as {"12.7": "shampoo hair argan"}."""
+    version: int = 0
+    """Counts how often items were taken out; see `without`."""
 
     @classmethod
     def from_pretrained(
@@ -101,13 +69,15 @@ class Recommender:
         config: RecommendationConfig,
         *,
         added: PrefixTrie | None = None,
+        code_names: Mapping[str, str] | None = None,
     ) -> "Recommender":
-        """A recommender on the generator's device.
+        """A recommender on the generator's device, with the weights as they are now.
 
         `added`: the trie of items that the generator has by `add_items`; the catalogue has them behind the others.
         """
         later = None if added is None else AddedItems(added.to(generator.device), config.added_items_boost)
-        return cls(generator.eval(), prefix_trie.to(generator.device), catalogue, config, later)
+        trie = prefix_trie.to(generator.device)
+        return cls(SearchModel(generator.eval()), trie, catalogue, config, later, code_names or {})
 
     def recommend(
         self,
@@ -117,52 +87,58 @@ class Recommender:
         exclude_history: bool | None = None,
         allow: Sequence[str] | None = None,
         deny: Sequence[str] | None = None,
+        where: Where | None = None,
         beam_size: int | None = None,
         rank: Rank | None = None,
+        exact: bool = False,
     ) -> list[RecommendationList]:
         """A list of at most `k` items for every history (item ids, oldest first); None takes the run's default.
 
-        The whole history is excluded, however few of its items the model reads. `allow` and `deny` hold for every
-        history; lists are shorter than `k` where fewer items are left.
+        The whole history is excluded, however few of its items the model reads. `allow`, `deny` and `where`
+        (conditions on the items' fields, see `genrec.recommendation.where`) hold for every history; lists are shorter
+        than `k` where fewer items are left. `exact`: see `answer`.
 
         Raises:
             UnknownItemError: a history is empty or has no known item.
-            ValueError: `k` or `beam_size` below 1, an empty `allow`, or one without a known item.
+            ValueError: `k` or `beam_size` below 1, an `allow` or `where` that allows no item of the catalogue, or
+                `exact` for lists that are ranked by the blend.
         """
         chosen_k = self.config.k if k is None else k
         exclude = self.config.exclude_history if exclude_history is None else exclude_history
-        requests = [Request(history, chosen_k, exclude, allow, deny) for history in histories]
-        return self.answer(requests, beam_size=beam_size, rank=rank)
+        requests = [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
+        return self.answer(requests, beam_size=beam_size, rank=rank, exact=exact)
 
     def answer(
-        self, requests: Sequence[Request], *, beam_size: int | None = None, rank: Rank | None = None
+        self,
+        requests: Sequence[Request],
+        *,
+        beam_size: int | None = None,
+        rank: Rank | None = None,
+        exact: bool = False,
     ) -> list[RecommendationList]:
-        """As `recommend`, with every request's own filters, searched together in batches."""
-        if rank not in (None, "codes", "blend"):
-            raise ValueError(f"rank must be 'codes' or 'blend', got {rank!r}")
+        """As `recommend`, with every request's own filters, searched together in batches.
+
+        `exact`: lists that a beam, narrow by default, does not prove to be the true top by their codes are searched
+        again, wider, until they are proven, up to float32 rounding and ties, or the config's `exact_beam_budget` is
+        spent: a list's `exact` says which. Filters and added items are part of the proof.
+        """
+        rank = self._checked_rank(rank, exact=exact)
         if beam_size is not None and beam_size < 1:
             raise ValueError(f"beam_size must be at least 1, got {beam_size}")
-        for request in requests:
-            if request.k < 1:
-                raise ValueError(f"k must be at least 1, got {request.k}")
-        known = [self._in_rows(request, place) for place, request in enumerate(requests)]
-        width = max([self.config.beam_size if beam_size is None else beam_size, *(request.k for request in requests)])
+        most = max([1, *(request.k for request in requests)])
+        if beam_size is None:
+            beam_size = first_width(most, self.config.beam_size) if exact else self.config.beam_size
+        width = min(max(beam_size, most), len(self.catalogue))
+        known = [known_request(each, place, self.catalogue, self._attributes) for place, each in enumerate(requests)]
+        names = self.catalogue.item_ids
+        making = Answers(known, self.find, self._attributes, names, rank, self.blend_weight, self.version)
         answers: dict[int, RecommendationList] = {}
-        for chosen in _batches([len(request.history) for request in known], self.config.batch_size):
-            candidates = self.find(
-                [known[place].history for place in chosen],
-                beam_size=min(width, len(self.catalogue)),
-                denied=[known[place].denied for place in chosen],
-                allowed=[known[place].allowed for place in chosen],
-            )
-            ranked = rank_candidates(candidates, rank=rank or self.config.rank, blend_weight=self.blend_weight)
-            by_codes = (rank or self.config.rank) == "codes"
-            proven = candidates.certified.tolist() if by_codes else [None] * len(chosen)
-            for place, rows, scores, certified in zip(chosen, *ranked, proven, strict=True):
-                answers[place] = self._list(
-                    rows, scores, k=requests[place].k, certified=certified, ignored=known[place].ignored
-                )
-        return [answers[place] for place in range(len(requests))]
+        for places in similar_lengths([request.history for request in known], self.config.batch_size):
+            answers |= zip(places, making.lists(places, width), strict=True)
+        lists = [answers[place] for place in range(len(requests))]
+        if not exact:
+            return lists
+        return prove(lists, partial(making.lists, may_score_all=True), beam_size=width, limits=self._limits)
 
     def find(
         self,
@@ -171,69 +147,116 @@ class Recommender:
         beam_size: int,
         denied: Sequence[Int[ndarray, " _"]] | None = None,
         allowed: Sequence[Int[ndarray, " _"] | None] | None = None,
+        passing: Bool[ndarray, " rows"] | None = None,
+        may_score_all: bool = False,
     ) -> Candidates:
-        """Candidates for histories in rows: what serving and evaluation share. See `find_candidates`."""
+        """Candidates for histories in rows: what serving and evaluation share. See `find_candidates`.
+
+        Rows that are `denied` or alone `allowed` are each history's own; those that are `passing` are everyone's.
+        """
         if allowed is not None and all(rows is None for rows in allowed):
             allowed = None
         if denied is not None and not any(len(rows) for rows in denied):
             denied = None
-        return find_candidates(
-            self.generator,
-            self.trie,
-            histories,
-            beam_size=beam_size,
-            filters=RowFilters(denied, allowed),
-            score=self.config.score,
-            added=self.added,
+        search = Search.of(
+            self.model, histories, score=self.config.score, beam_size=beam_size, may_score_all=may_score_all
         )
+        return find_candidates(search, self.trie, filters=RowFilters(denied, allowed, passing), added=self.added)
+
+    def score_items(
+        self, histories: Sequence[Sequence[str]], item_ids: Sequence[str]
+    ) -> Float32[ndarray, "histories items"]:
+        """Natural log-probability of every item after every history, by its codes.
+
+        The number that `recommend(rank="codes")` reports for the item, whether it finds it or not; no filter, nor the
+        history, takes anything out. -inf for an item that was taken out (`without`).
+
+        Raises:
+            UnknownItemError: a history without a known item, or an item that the catalogue does not have.
+        """
+        rows = rows_of(item_ids, self.catalogue)
+        known = [known_history(history, place, self.catalogue)[0] for place, history in enumerate(histories)]
+        scores = np.empty((len(known), len(rows)), dtype=np.float32)
+        for places in similar_lengths(known, self.config.batch_size):
+            search = Search.of(self.model, [known[place] for place in places], score=self.config.score)
+            scores[places] = log_probs_of(search, self.trie, self.added, rows)
+        return scores
+
+    def explain(
+        self, history: Sequence[str], item_id: str, *, k: int | None = None, num_alternatives: int = 3
+    ) -> Explanation:
+        """Why an item scores what it does after a history, and whether it is among the `k` that are recommended.
+
+        Raises:
+            UnknownItemError: a history without a known item, or an item that the catalogue does not have.
+            ValueError: the item was taken out (`without`), so it has no score.
+        """
+        row = int(rows_of([item_id], self.catalogue)[0])
+        listed = self.recommend([history], k)[0]
+        search = Search.of(self.model, [known_history(history, 0, self.catalogue)[0]], score=self.config.score)
+        reading = reading_of(
+            search, self.trie, self.added, row, names=self.code_names, num_alternatives=num_alternatives
+        )
+        return Explanation(
+            item_id,
+            self.catalogue.title(row),
+            float(self.score_items([history], [item_id])[0, 0]),
+            **reading._asdict(),
+            place=next((place for place, entry in enumerate(listed, start=1) if entry.item_id == item_id), None),
+            k=self.config.k if k is None else k,
+        )
+
+    def without(self, item_ids: Sequence[str]) -> "Recommender":
+        """A recommender of the next version that never recommends these items; this one stays as it is.
+
+        They can still be read in histories, and may be taken out more than once.
+
+        Raises:
+            UnknownItemError: an item that the catalogue does not have.
+            ValueError: nothing would be left to recommend.
+        """
+        rows = rows_of(item_ids, self.catalogue)
+        first_added = self.trie.trie.num_row_slots
+        trie = without_rows(self.trie, rows[rows < first_added])
+        added = self.added
+        if added is not None:
+            added = replace(added, trie=without_rows(added.trie, rows[rows >= first_added] - first_added))
+        if not in_stock(trie).any() and (added is None or not in_stock(added.trie).any()):
+            raise ValueError("without these items nothing is left to recommend; keep at least one")
+        return replace(self, trie=trie, added=added, version=self.version + 1)
+
+    @property
+    def generator(self) -> Generator:
+        """What it recommends by."""
+        return self.model.generator
 
     @property
     def blend_weight(self) -> float:
         """Weight of the item head in a blend."""
         return 0.5 if self.config.blend_weight is None else self.config.blend_weight
 
-    def _in_rows(self, request: Request, place: int) -> _KnownRequest:
-        history, ignored = self._rows(request.history)
-        if not len(history):
-            what = f"none of its {len(request.history)} items is in the catalogue" if request.history else "it is empty"
-            raise UnknownItemError(
-                f"history {place + 1} of the request cannot be read: {what}"
-                + (f" (first: {request.history[0]!r})" if request.history else "")
-                + "; give at least one item_id of the catalogue"
+    @cached_property
+    def _attributes(self) -> Attributes:
+        return Attributes(self.catalogue)
+
+    @property
+    def _limits(self) -> Limits:
+        """What a proof may take: a beam as wide as the larger trie prunes nothing."""
+        tries = [self.trie.trie, *([] if self.added is None else [self.added.trie.trie])]
+        leaves = max(trie.num_nodes[-1] for trie in tries)
+        return Limits(
+            min(self.config.exact_beam_budget, leaves), max(self.trie.trie.level_sizes), self.config.batch_size
+        )
+
+    def _checked_rank(self, rank: Rank | None, *, exact: bool) -> Rank:
+        if rank not in (None, "codes", "blend"):
+            raise ValueError(f"rank must be 'codes' or 'blend', got {rank!r}")
+        if exact and (rank or self.config.rank) != "codes":
+            whose = "the run's default" if rank is None else "asked for"
+            raise ValueError(
+                f"only a ranking by codes can be exact, and rank='blend' is {whose}; give rank='codes' too"
             )
-        denied = self._rows(request.deny)[0] if request.deny else np.empty(0, dtype=np.int64)
-        if request.exclude_history:
-            denied = np.union1d(denied, history)
-        allowed = None
-        if request.allow is not None:
-            allowed = np.unique(self._rows(request.allow)[0])
-            if not len(allowed):
-                raise ValueError(
-                    f"the allow list of history {place + 1} has {len(request.allow)} items, none in the catalogue; "
-                    "give None to allow everything"
-                )
-        return _KnownRequest(history, denied, allowed, ignored)
-
-    def _rows(self, item_ids: Sequence[str]) -> tuple[Int[ndarray, " known"], tuple[str, ...]]:
-        if isinstance(item_ids, str):
-            raise ValueError(f"expected a list of item ids, got the text {item_ids!r}; put it into a list")
-        row_of = self.catalogue.row_of
-        rows = [row_of[item_id] for item_id in item_ids if item_id in row_of]
-        return np.array(rows, dtype=np.int64), tuple(item_id for item_id in item_ids if item_id not in row_of)
-
-    def _list(
-        self, rows: ndarray, scores: ndarray, *, k: int, certified: int | None, ignored: tuple[str, ...]
-    ) -> RecommendationList:
-        kept = [(row, score) for row, score in zip(rows[:k].tolist(), scores[:k].tolist(), strict=True) if row >= 0]
-        found = tuple(Recommendation(str(self.catalogue.item_ids[row]), min(score, 0.0)) for row, score in kept)
-        return RecommendationList(found, None if certified is None else min(certified, len(found)), ignored)
-
-
-def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Places of similarly long histories together, which saves padding."""
-    order = np.argsort(lengths, kind="stable").tolist()
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+        return rank or self.config.rank
 
 
 def best_device() -> Literal["cuda", "cpu"]:

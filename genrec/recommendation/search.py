@@ -1,17 +1,22 @@
-"""Beam searches for one batch of histories, each among the rows of one trie that pass the filters."""
+"""Searches for one batch of histories, each among the rows of one trie that pass the filters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, Int64
+import torch
+from jaxtyping import Bool, Float32, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from genrec.generator.beam_search import Score, beam_search
-from genrec.generator.model import Generator, ReadHistory
-from trie import AllowRows, Conjunction, DenyRows, Filter, Leaves, TorchTrie
+from genrec.data.batches import history_batch
+from genrec.generator.beam_search import beam_search
+from genrec.generator.exhaustive import best_of_catalogue, score_positions
+from genrec.generator.search_model import ReadHistory, SearchModel
+from genrec.recommendation.stock import bitmap_of
+from trie import AllowRows, Bitmap, Conjunction, DenyRows, Filter, Leaves, TorchTrie
+from trie.scores import Score
 
 
 class RowFilters(NamedTuple):
@@ -19,24 +24,28 @@ class RowFilters(NamedTuple):
 
     denied: Sequence[Int[ndarray, " _"]] | None = None
     allowed: Sequence[Int[ndarray, " _"] | None] | None = None
+    passing: Bool[ndarray, " rows"] | None = None
+    """Which rows any of the histories may get."""
 
     def within(self, first_row: int, num_rows: int) -> "RowFilters":
         """The same on a part of the rows, counted from its first one."""
-        denied, allowed = self.denied, self.allowed
+        denied, allowed, passing = self
         if denied is not None:
             denied = [_part(rows, first_row, num_rows) for rows in denied]
             denied = denied if any(len(rows) for rows in denied) else None
         if allowed is not None:
             allowed = [None if rows is None else _part(rows, first_row, num_rows) for rows in allowed]
-        return RowFilters(denied, allowed)
+        return RowFilters(denied, allowed, None if passing is None else passing[first_row : first_row + num_rows])
 
     def on(self, trie: TorchTrie) -> Filter | None:
         """These filters on the rows of a trie (see `trie.filters`); None where everything is allowed."""
-        filters: list[DenyRows | AllowRows] = []
+        filters: list[DenyRows | AllowRows | Bitmap] = []
         if self.denied is not None:
             filters.append(DenyRows.from_rows(trie, self.denied))
         if self.allowed is not None:
             filters.append(_allow(trie, self.allowed))
+        if self.passing is not None:
+            filters.append(bitmap_of(trie, self.passing))
         return Conjunction.of(*filters) if filters else None
 
 
@@ -46,23 +55,48 @@ class Found(NamedTuple):
     rows: Int64[Tensor, "histories beams"]
     code_log_probs: Float32[Tensor, "histories beams"]
     item_log_probs: Float32[Tensor, "histories beams"]
-    certified: Int64[Tensor, " histories"]
+    bound: Float32[Tensor, " histories"]
+    """No row that is missing scores higher by its codes."""
+
+    @property
+    def certified(self) -> Int64[Tensor, " histories"]:
+        """How many at the head are proven to be the exact top by their codes; see `trie.step.certified`."""
+        return ((self.code_log_probs >= self.bound[:, None]) & (self.rows >= 0)).sum(1)
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A generator that has read a batch of histories, and how wide its searches are."""
+    """A generator that has read a batch of histories, and how its searches go."""
 
-    generator: Generator
+    model: SearchModel
     read: ReadHistory
     batch_size: int
-    beam_size: int
     score: Score
+    beam_size: int = 1
+    may_score_all: bool = False
+    """Whether a beam that asks about every node anyway may do without choosing any; the same rows up to rounding."""
+
+    @classmethod
+    @torch.inference_mode()
+    def of(
+        cls,
+        model: SearchModel,
+        histories: Sequence[Int[ndarray, " _"]],
+        *,
+        score: Score,
+        beam_size: int = 1,
+        may_score_all: bool = False,
+    ) -> "Search":
+        """Read the histories (item rows, oldest first, at least one each)."""
+        config, device = model.generator.config, model.generator.device
+        batch = history_batch(histories, max_items=config.max_items).to(device)
+        return cls(model, model.read_history(batch), len(histories), score, beam_size, may_score_all)
 
     def leaves(self, trie: TorchTrie, filters: RowFilters) -> Leaves:
         """The best rows of the trie for every history."""
-        return beam_search(
-            self.generator,
+        every_node = self.may_score_all and asks_all(trie, self.beam_size)
+        return (best_of_catalogue if every_node else beam_search)(
+            self.model,
             trie,
             self.read,
             batch_size=self.batch_size,
@@ -70,6 +104,18 @@ class Search:
             filters=filters.on(trie),
             score=self.score,
         )
+
+    def log_probs(self, trie: TorchTrie, rows: Int[ndarray, " rows"]) -> Float32[Tensor, "histories rows"]:
+        """What `leaves` reports of these rows of the trie as their score, found or not; -inf out of stock."""
+        positions = torch.from_numpy(trie.trie.arrays.position[rows].astype(np.int64)).to(trie.device)
+        return score_positions(
+            self.model, trie, self.read, positions=positions, batch_size=self.batch_size, score=self.score
+        )
+
+
+def asks_all(trie: TorchTrie, beam_size: int) -> bool:
+    """Whether a beam is so wide that the model is asked about every node of the trie."""
+    return beam_size >= max(trie.trie.num_nodes[:-1], default=1)
 
 
 def _part(rows: Int[ndarray, " _"], first_row: int, num_rows: int) -> Int[ndarray, " _"]:
