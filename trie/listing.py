@@ -120,4 +120,4 @@ def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor,
 
 
 def _last(trie: TorchTrie, depth: int) -> int:
-    return (trie.trie.num_nodes[depth] if depth < trie.trie.length else trie.trie.num_rows) - 1
+    return len(trie.token[depth] if depth < trie.trie.length else trie.order) - 1

