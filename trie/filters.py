@@ -38,11 +38,11 @@ class Conjunction:
         if deny is not None and allow is not None and deny.batch_size != allow.batch_size:
             raise ValueError(f"filters for batches of {deny.batch_size} and {allow.batch_size} users cannot be joined")
         if deny is not None and bitmap is not None:
-            deny = DenyRows(deny.keys[bitmap.holds(deny.positions)], deny.stride, deny.batch_size)
+            deny = deny.where(bitmap.holds(deny.positions))
         if allow is not None and bitmap is not None:
-            allow = _kept(allow, bitmap.holds(allow.positions))
+            allow = allow.where(bitmap.holds(allow.positions))
         if allow is not None and deny is not None:
-            allow = _kept(allow, ~torch.isin(allow.keys, deny.keys))
+            allow = allow.where(~deny.has(allow.keys))
         return cls(bitmap, deny, allow)
 
     @property
@@ -79,24 +79,26 @@ def _join_bitmaps(bitmaps: list[Bitmap]) -> Bitmap | None:
 
 
 def _join_denied(denied: list[DenyRows]) -> DenyRows | None:
+    _same_batch(denied)
     if len(denied) < 2:
         return denied[0] if denied else None
-    _same_batch(denied)
-    keys = torch.cat([each.keys for each in denied]).unique()
-    return DenyRows(keys, denied[0].stride, denied[0].batch_size)
+    keys = torch.cat([each.keys for each in denied]).sort().values
+    fixed = any(each.fixed_length for each in denied)
+    return DenyRows(keys, denied[0].stride, denied[0].batch_size, fixed_length=fixed).where(_first_of_equals(keys))
 
 
 def _join_allowed(allowed: list[AllowRows]) -> AllowRows | None:
-    """The rows on every list that a user has; a user is free only with no list at all."""
-    if len(allowed) < 2:
-        return allowed[0] if allowed else None
     _same_batch(allowed)
-    free = torch.stack([each.free for each in allowed])
-    keys = torch.cat([each.keys for each in allowed])
-    keys, times = keys.unique(return_counts=True)
-    lists = (~free).sum(0)
-    keys = keys[times == lists[keys // allowed[0].stride]]
-    return AllowRows(keys, allowed[0].stride, allowed[0].batch_size, free.all(0))
+    return reduce(_on_both, allowed) if allowed else None
+
+
+def _on_both(first: AllowRows, second: AllowRows) -> AllowRows:
+    """The rows on both lists of each user, or on the only one; a user is free only with no list at all."""
+    of_first = first.where(second.has(first.keys) | second.frees(first.keys))
+    of_second = second.where(first.frees(second.keys))
+    keys = torch.cat([of_first.keys, of_second.keys]).sort().values
+    fixed = first.fixed_length or second.fixed_length
+    return AllowRows(keys, first.stride, first.batch_size, first.free & second.free, fixed_length=fixed)
 
 
 def _same_batch(filters: Sequence[RowSets]) -> None:
@@ -105,5 +107,8 @@ def _same_batch(filters: Sequence[RowSets]) -> None:
         raise ValueError(f"filters over different tries or batches cannot be joined: (rows + 1, users) are {sizes}")
 
 
-def _kept(allow: AllowRows, keep: Bool[Tensor, " entries"]) -> AllowRows:
-    return AllowRows(allow.keys[keep], allow.stride, allow.batch_size, allow.free)
+def _first_of_equals(keys: Int64[Tensor, " entries"]) -> Bool[Tensor, " entries"]:
+    """Which of ascending keys differ from the one before."""
+    is_first = torch.ones_like(keys, dtype=torch.bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    return is_first

@@ -46,8 +46,8 @@ def child_ranges(
 
 
 def is_eager(trie: TorchTrie) -> bool:
-    """Whether looking at the data costs nothing: on the CPU, unless compiling."""
-    return trie.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether looking at the data costs nothing: on the CPU, unless compiling, or the trie is to act as on a GPU."""
+    return trie.device.type == "cpu" and not trie.static_shapes and not torch.compiler.is_compiling()
 
 
 def list_children(trie: TorchTrie, depth: int, ranges: Ranges) -> Listing:

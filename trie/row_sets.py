@@ -1,7 +1,7 @@
 """Rows of each user as filters: those that are denied, and those that alone are allowed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import SupportsIndex
 
 import numpy as np
@@ -20,10 +20,12 @@ class RowSets:
     """One set of rows per user, as sorted positions in one flat list."""
 
     keys: Int64[Tensor, " entries"]
-    """`user * stride + position`, ascending, each once."""
+    """`user * stride + position`, ascending, each once; then `nowhere` in entries that are not used."""
     stride: int
     """Rows in the trie + 1, so that the end of one user's range stays below the next user's."""
     batch_size: int
+    fixed_length: bool = field(default=False, kw_only=True)
+    """Whether joins keep the number of entries on the CPU, too, as they do elsewhere and when compiling."""
 
     def count(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "..."]:
         """How many rows of each user's set lie in the range."""
@@ -41,6 +43,36 @@ class RowSets:
     def positions(self) -> Int64[Tensor, " entries"]:
         """The sorted position of each key."""
         return self.keys % self.stride
+
+    @property
+    def nowhere(self) -> int:
+        """The key of an unused entry: above every user's, with 0 for its position."""
+        return (1 << 62) // self.stride * self.stride
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether looking at the entries costs nothing; see `trie.listing`."""
+        return self.keys.device.type == "cpu" and not self.fixed_length and not torch.compiler.is_compiling()
+
+    def has(self, keys: Int64[Tensor, " others"]) -> Bool[Tensor, " others"]:
+        """Which of these keys are among its own."""
+        if not len(self.keys):
+            return torch.zeros_like(keys, dtype=torch.bool)
+        place = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
+        return self.keys[place] == keys
+
+    def keys_where(self, keep: Bool[Tensor, " entries"]) -> Int64[Tensor, " kept"]:
+        """Some of the keys; where looking costs something, as many entries as before, the others unused."""
+        return self.keys[keep] if self.is_eager else torch.where(keep, self.keys, self.nowhere).sort().values
+
+    def padded_keys(self, *, batch_size: int, num_entries: int) -> Int64[Tensor, " entries"]:
+        """The keys and unused entries after them; ValueError where either number is too small for the sets."""
+        if batch_size < self.batch_size or num_entries < len(self.keys):
+            raise ValueError(
+                f"{self.batch_size} users and {len(self.keys)} entries cannot be padded "
+                f"to {batch_size} and {num_entries}"
+            )
+        return torch.cat([self.keys, self.keys.new_full((num_entries - len(self.keys),), self.nowhere)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +92,15 @@ class DenyRows(RowSets):
     def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
         """Does the range hold more rows than denied ones?"""
         return hi - lo > self.count(lo, hi)
+
+    def where(self, keep: Bool[Tensor, " entries"]) -> "DenyRows":
+        """Some of the entries."""
+        return DenyRows(self.keys_where(keep), self.stride, self.batch_size, fixed_length=self.fixed_length)
+
+    def padded(self, *, batch_size: int, num_entries: int) -> "DenyRows":
+        """The same with a fixed number of entries, for a batch with more users, to whom nothing is denied."""
+        keys = self.padded_keys(batch_size=batch_size, num_entries=num_entries)
+        return DenyRows(keys, self.stride, batch_size, fixed_length=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +134,20 @@ class AllowRows(RowSets):
     def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
         """Does the range hold a listed row?"""
         return torch.where(_per_user(self.free, lo), hi > lo, self.count(lo, hi) > 0)
+
+    def frees(self, keys: Int64[Tensor, " others"]) -> Bool[Tensor, " others"]:
+        """Which of these keys belong to users without a list; those of unused entries may be called either."""
+        return self.free[(keys // self.stride).clamp(max=self.batch_size - 1)]
+
+    def where(self, keep: Bool[Tensor, " entries"]) -> "AllowRows":
+        """Some of the entries, for the same users."""
+        return AllowRows(self.keys_where(keep), self.stride, self.batch_size, self.free, fixed_length=self.fixed_length)
+
+    def padded(self, *, batch_size: int, num_entries: int) -> "AllowRows":
+        """The same with a fixed number of entries, for a batch with more users, to whom everything is allowed."""
+        keys = self.padded_keys(batch_size=batch_size, num_entries=num_entries)
+        free = torch.cat([self.free, self.free.new_ones(batch_size - self.batch_size)])
+        return AllowRows(keys, self.stride, batch_size, free, fixed_length=True)
 
 
 def _keys(trie: TorchTrie, rows: Sequence[Rows]) -> tuple[Tensor, int]:

@@ -35,6 +35,8 @@ class TorchTrie:
     """Per depth, `[nodes + 1]` int32: the first sorted position below each node; only where that is small."""
     stock: "Bitmap | None" = None
     """The rows that the catalogue still has; None: all."""
+    static_shapes: bool = False
+    """Whether steps on the CPU, too, have shapes that do not depend on the data, as elsewhere (`trie.listing`)."""
 
     @classmethod
     def from_trie(cls, trie: PrefixTrie, device: str | torch.device) -> "TorchTrie":
@@ -83,6 +85,10 @@ class TorchTrie:
     def with_stock(self, stock: "Bitmap | None") -> "TorchTrie":
         """The same trie as a catalogue that has only some of its rows."""
         return replace(self, stock=stock)
+
+    def with_static_shapes(self) -> "TorchTrie":
+        """The same trie, whose steps do on the CPU what they do on a GPU."""
+        return replace(self, static_shapes=True)
 
     def advance(self, depth: int, node: Int[Tensor, "*nodes"], code: Int[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
         """The child that `code` leads to from each node at `depth`, -1 without one; -1 stays -1."""

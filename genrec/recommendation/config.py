@@ -24,6 +24,8 @@ class RecommendationConfig:
     """Times as likely as their codes say are the items that came after the training; above 1 they are shown more."""
     exact_beam_budget: int = 4096
     """The widest beam that may be spent on one history to prove its list (`exact`); no proof within it: it says so."""
+    cuda_graphs: bool = True
+    """Whether a GPU replays searches as wide as `beam_size` from CUDA graphs, which take memory for each batch size."""
 
     def __post_init__(self) -> None:
         for name in ("k", "beam_size", "batch_size", "exact_beam_budget"):

@@ -17,6 +17,7 @@ from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
 from genrec.recommendation.answers import Answers, similar_lengths
 from genrec.recommendation.candidates import Candidates, Rank, find_candidates
+from genrec.recommendation.captured import Captured, captured_searches
 from genrec.recommendation.config import RecommendationConfig
 from genrec.recommendation.exact import Limits, first_width, prove
 from genrec.recommendation.explanation import Explanation
@@ -27,6 +28,7 @@ from genrec.recommendation.search import RowFilters, Search
 from genrec.recommendation.stock import in_stock, without_rows
 from genrec.recommendation.where import Attributes, Where
 from trie import PrefixTrie, TorchTrie
+from trie.scores import Score
 
 __all__ = ["Recommendation", "RecommendationConfig", "Recommender", "Request", "best_device"]
 
@@ -159,7 +161,12 @@ class Recommender:
         if denied is not None and not any(len(rows) for rows in denied):
             denied = None
         search = Search.of(
-            self.model, histories, score=self.config.score, beam_size=beam_size, may_score_all=may_score_all
+            self.model,
+            histories,
+            score=self.config.score,
+            beam_size=beam_size,
+            may_score_all=may_score_all,
+            captured=self._captured,
         )
         return find_candidates(search, self.trie, filters=RowFilters(denied, allowed, passing), added=self.added)
 
@@ -238,6 +245,16 @@ class Recommender:
     @cached_property
     def _attributes(self) -> Attributes:
         return Attributes(self.catalogue)
+
+    @cached_property
+    def _captured(self) -> Captured:
+        if self.trie.device.type != "cuda" or not self.config.cuda_graphs:
+            return {}
+        scores: dict[TorchTrie, Score] = {self.trie: self.config.score}
+        if self.added is not None:
+            scores[self.added.trie] = "catalog"
+        beam_size = min(max(self.config.beam_size, self.config.k), len(self.catalogue))
+        return captured_searches(self.model, scores, beam_size=beam_size, batch_size=self.config.batch_size)
 
     @property
     def _limits(self) -> Limits:

@@ -1,7 +1,7 @@
 """Searches for one batch of histories, each among the rows of one trie that pass the filters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from genrec.data.batches import history_batch
 from genrec.generator.beam_search import beam_search
 from genrec.generator.exhaustive import best_of_catalogue, score_positions
 from genrec.generator.search_model import ReadHistory, SearchModel
+from genrec.recommendation.captured import Captured
 from genrec.recommendation.stock import bitmap_of
 from trie import AllowRows, Bitmap, Conjunction, DenyRows, Filter, Leaves, TorchTrie
 from trie.scores import Score
@@ -69,12 +70,14 @@ class Search:
     """A generator that has read a batch of histories, and how its searches go."""
 
     model: SearchModel
+    history: Int[Tensor, "histories items"]
     read: ReadHistory
-    batch_size: int
     score: Score
     beam_size: int = 1
     may_score_all: bool = False
     """Whether a beam that asks about every node anyway may do without choosing any; the same rows up to rounding."""
+    captured: Captured = field(default_factory=dict)
+    """Searches that are replayed where they are the ones that are asked for."""
 
     @classmethod
     @torch.inference_mode()
@@ -86,14 +89,24 @@ class Search:
         score: Score,
         beam_size: int = 1,
         may_score_all: bool = False,
+        captured: Captured | None = None,
     ) -> "Search":
         """Read the histories (item rows, oldest first, at least one each)."""
         config, device = model.generator.config, model.generator.device
         batch = history_batch(histories, max_items=config.max_items).to(device)
-        return cls(model, model.read_history(batch), len(histories), score, beam_size, may_score_all)
+        read = model.read_history(batch)
+        return cls(model, batch, read, score, beam_size, may_score_all, captured or {})
+
+    @property
+    def batch_size(self) -> int:
+        """How many histories there are."""
+        return len(self.history)
 
     def leaves(self, trie: TorchTrie, filters: RowFilters) -> Leaves:
         """The best rows of the trie for every history."""
+        captured = self.captured.get((trie, self.score, self.beam_size))
+        if captured is not None and captured.buckets.hold(self.history):
+            return captured(self.history, filters.on(trie))
         every_node = self.may_score_all and asks_all(trie, self.beam_size)
         return (best_of_catalogue if every_node else beam_search)(
             self.model,

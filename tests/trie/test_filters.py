@@ -54,14 +54,9 @@ def test_all_forms_agree_with_python_sets_and_with_each_other(batch):
     assert torch.equal(Conjunction.of(deny, DenyRows.from_rows(trie, second)).alive(lo, hi), both)
 
 
-@given(batches(), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_a_conjunction_passes_the_rows_that_pass_every_part(batch, seed):
-    codes, (first, second) = batch
-    trie = PrefixTrie.from_codes(codes).to("cpu")
-    random = np.random.default_rng(seed)
+def made_parts(trie, first, second, random):
+    """Some filters of any kinds, and the rows of each user that pass them."""
     everything = set(range(trie.trie.num_rows))
-    lo, hi = every_range(len(everything), len(first))
     masks = [random.random(len(everything)) < 0.7 for _ in range(2)]
     lists = [[one or None for one in each] for each in (first, second)]
     denied = [random.choice(len(everything), random.integers(0, 4)) for _ in first]
@@ -76,10 +71,40 @@ def test_a_conjunction_passes_the_rows_that_pass_every_part(batch, seed):
     ]
     chosen = [parts[i] for i in random.permutation(len(parts))[: random.integers(1, len(parts) + 1)]]
     passing = [set.intersection(everything, *sets) for sets in zip(*[sets for _, sets in chosen], strict=True)]
-    joined = Conjunction.of(*[part for part, _ in chosen])
+    return [part for part, _ in chosen], passing
+
+
+@given(batches(), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_a_conjunction_passes_the_rows_that_pass_every_part(batch, seed):
+    codes, (first, second) = batch
+    trie = PrefixTrie.from_codes(codes).to("cpu")
+    chosen, passing = made_parts(trie, first, second, np.random.default_rng(seed))
+    lo, hi = every_range(trie.trie.num_rows, len(first))
+    joined = Conjunction.of(*chosen)
     assert torch.equal(joined.alive(lo, hi), holds(trie, passing))
-    nested = Conjunction.of(Conjunction.of(chosen[0][0]), Conjunction.of(*[part for part, _ in chosen[1:]]))
+    nested = Conjunction.of(Conjunction.of(chosen[0]), Conjunction.of(*chosen[1:]))
     assert torch.equal(nested.alive(lo, hi), joined.alive(lo, hi))
+
+
+@given(batches(), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_padded_sets_pass_the_same_rows_and_joining_them_keeps_their_entries(batch, seed):
+    codes, (first, second) = batch
+    trie = PrefixTrie.from_codes(codes).to("cpu")
+    chosen, passing = made_parts(trie, first, second, np.random.default_rng(seed))
+    bitmaps = [part for part in chosen if isinstance(part, Bitmap)]
+    sets = [part for part in chosen if not isinstance(part, Bitmap)]
+    padded = [part.padded(batch_size=len(first) + 2, num_entries=len(part.keys) + 3) for part in sets]
+    joined = Conjunction.of(*bitmaps, *padded)
+    lo, hi = every_range(trie.trie.num_rows, len(first) + 2)
+    alive = joined.alive(lo, hi)
+    assert torch.equal(alive[: len(first)], holds(trie, passing))
+    everyone = Conjunction.of(*bitmaps).alive(lo, hi)  # the users that were added have no lists
+    assert torch.equal(alive[len(first) :], everyone[len(first) :])
+    for kind, found in ((DenyRows, joined.deny), (AllowRows, joined.allow)):
+        entries = [len(part.keys) for part in padded if isinstance(part, kind)]
+        assert (0 if found is None else len(found.keys)) == sum(entries)
 
 
 def test_filters_are_joined_row_by_row_not_node_by_node():
@@ -111,6 +136,16 @@ def test_rows_that_the_trie_does_not_have_are_refused(kind, row):
     trie = PrefixTrie.from_codes(np.array([[0, 0], [0, 1]])).to("cpu")
     with pytest.raises(ValueError, match=f"row {row} of user 1 of the batch is not in the trie: rows are 0..1"):
         kind.from_rows(trie, [[0], [1, row]])
+
+
+def test_sets_are_not_padded_to_less_than_they_hold():
+    trie = PrefixTrie.from_codes(np.array([[0, 0], [0, 1]])).to("cpu")
+    deny = DenyRows.from_rows(trie, [[0, 1], [0]])
+    for batch_size, num_entries in ((1, 9), (2, 2)):
+        with pytest.raises(
+            ValueError, match=f"2 users and 3 entries cannot be padded to {batch_size} and {num_entries}"
+        ):
+            deny.padded(batch_size=batch_size, num_entries=num_entries)
 
 
 def test_filters_that_do_not_fit_together_are_refused():

@@ -274,6 +274,25 @@ def test_half_precision_logits_are_scored_in_float32():
     assert beams.score[0, 0].item() == pytest.approx(-math.log1p(math.exp(-1)), abs=1e-6)
 
 
+@given(problem=problems(), beam_size=st.sampled_from([1, 3, 40]), score=st.sampled_from(["joint", "catalog"]))
+@settings(max_examples=40, deadline=None)
+def test_static_shapes_change_no_list_and_do_not_depend_on_the_data(problem, beam_size, score):
+    codes, sizes, random = problem
+    trie = PrefixTrie.from_codes(codes, level_sizes=sizes).to("cpu")
+    shapes = set()
+    for _ in range(2):
+        deny = DenyRows.from_rows(trie, [random.integers(0, len(codes), random.integers(0, 9)) for _ in range(2)])
+        seeds = random.integers(0, 1000, 2).tolist()
+        eager = decode(trie, seeds, beam_size=beam_size, filters=deny, score=score)
+        static = decode(trie.with_static_shapes(), seeds, beam_size=beam_size, filters=deny, score=score)
+        for user in range(2):
+            assert listed(eager, user)[0] == listed(static, user)[0]
+            assert listed(eager, user)[1] == pytest.approx(listed(static, user)[1], abs=1e-5)
+            assert eager.bound[user].item() == pytest.approx(static.bound[user].item(), abs=1e-5)
+        shapes.add(static.row.shape)
+    assert len(shapes) == 1
+
+
 @pytest.fixture
 def without_shape_checks():
     """The compiler cannot trace the checks that the tests put around every annotated function."""
