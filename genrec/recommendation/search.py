@@ -27,6 +27,11 @@ class RowFilters(NamedTuple):
     passing: Bool[ndarray, " rows"] | None = None
     """Which rows any of the histories may get."""
 
+    def of(self, users: slice) -> "RowFilters":
+        """Those of some of the histories."""
+        denied, allowed = (None if rows is None else rows[users] for rows in (self.denied, self.allowed))
+        return RowFilters(denied, allowed, self.passing)
+
     def within(self, first_row: int, num_rows: int) -> "RowFilters":
         """The same on a part of the rows, counted from its first one."""
         denied, allowed, passing = self
