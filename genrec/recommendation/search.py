@@ -29,7 +29,8 @@ class RowFilters(NamedTuple):
 
     def of(self, users: slice) -> "RowFilters":
         """Those of some of the histories."""
-        denied, allowed = (None if rows is None else rows[users] for rows in (self.denied, self.allowed))
+        denied = None if self.denied is None else self.denied[users]
+        allowed = None if self.allowed is None else self.allowed[users]
         return RowFilters(denied, allowed, self.passing)
 
     def within(self, first_row: int, num_rows: int) -> "RowFilters":
