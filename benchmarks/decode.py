@@ -10,6 +10,7 @@ takes turns, run by run, so that a busy moment of the machine hits all alike; fi
 
 import argparse
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from benchmarks.decoders import (
 from benchmarks.machine import command_line, machine
 from genrec.atomic_files import atomic_json
 from genrec.generator.beam_search import beam_search
+from genrec.generator.groups import in_groups
 from genrec.generator.model import Generator
 from genrec.generator.search_model import SearchModel
 from tokenizer.plain_tables import plain_table
@@ -65,30 +67,33 @@ class Catalogue(NamedTuple):
         rows = np.random.default_rng(batch_size).integers(0, len(self.codes), (batch_size, HISTORY))
         return torch.from_numpy(rows)
 
-    def search(self, batch_size: int, beam_size: int, filters: Callable[[], Filter | None] | None = None) -> Call:
-        """Reading the histories and the whole constrained search; `filters` are made anew for each call."""
+    def search(self, batch_size: int, beam_size: int, filters: Callable[[slice], Filter] | None = None) -> Call:
+        """Reading the histories and the whole constrained search; `filters` of some users are made anew each time."""
         history = self.histories(batch_size)
 
-        def call() -> Tensor:
-            with torch.inference_mode():
-                read = self.model.read_history(history)
-                chosen = None if filters is None else filters()
-                return beam_search(
-                    self.model, self.trie, read, batch_size=batch_size, beam_size=beam_size, filters=chosen
-                ).row
+        @torch.inference_mode()
+        def group(users: slice) -> Tensor:
+            read = self.model.read_history(history[users])
+            chosen = None if filters is None else filters(users)
+            size = len(history[users])
+            return beam_search(self.model, self.trie, read, batch_size=size, beam_size=beam_size, filters=chosen).row
 
-        return call
+        return partial(self._whole, group, batch_size, beam_size)
 
     def unconstrained(self, batch_size: int, beam_size: int) -> Call:
         """The same without a trie: what comes out are codes that no item need have."""
         history = self.histories(batch_size)
 
-        def call() -> Tensor:
-            with torch.inference_mode():
-                read = self.model.read_history(history)
-                return unconstrained_search(self.model, read, num_levels=4, beam_size=beam_size)
+        @torch.inference_mode()
+        def group(users: slice) -> Tensor:
+            read = self.model.read_history(history[users])
+            return unconstrained_search(self.model, read, num_levels=4, beam_size=beam_size)
 
-        return call
+        return partial(self._whole, group, batch_size, beam_size)
+
+    def _whole(self, group: Callable[[slice], Tensor], batch_size: int, beam_size: int) -> Tensor:
+        """The groups' answers, one below the other."""
+        return torch.cat(in_groups(group, batch_size, beam_size=beam_size, device=self.trie.device))
 
 
 def main() -> None:
@@ -193,11 +198,13 @@ def filter_shares(catalogue: Catalogue, *, runs: int) -> tuple[dict[str, float],
     in_stock = random.random(num_items) < 0.5
     stock = Bitmap.from_mask(trie, in_stock)  # made once for all requests
     lists = [random.choice(num_items, num_items // 1000, replace=False) for _ in range(BATCH)]
-    makers: dict[str, Callable[[], Filter]] = {
-        "history": lambda: DenyRows.from_rows(trie, history),
-        "stock of one half": lambda: stock,
-        "0.1 % allowed to each user": lambda: AllowRows.from_rows(trie, lists),
-        "all three": lambda: Conjunction.of(DenyRows.from_rows(trie, history), stock, AllowRows.from_rows(trie, lists)),
+    makers: dict[str, Callable[[slice], Filter]] = {
+        "history": lambda users: DenyRows.from_rows(trie, history[users]),
+        "stock of one half": lambda _: stock,
+        "0.1 % allowed to each user": lambda users: AllowRows.from_rows(trie, lists[users]),
+        "all three": lambda users: Conjunction.of(
+            DenyRows.from_rows(trie, history[users]), stock, AllowRows.from_rows(trie, lists[users])
+        ),
     }
     calls = {name: catalogue.search(BATCH, BEAM, maker) for name, maker in makers.items()}
     found = medians({"no filter": catalogue.search(BATCH, BEAM), **calls}, runs=runs)

@@ -2,10 +2,12 @@
 
 Beams are the query positions of the cross-attention, over one set of keys and values per user; where histories are
 short, the query and output maps go into these. Self-attention looks up the few steps before in tables with one row
-for each beam of the step, by a beam's ancestors, so no cache is reordered. `Generator`'s own `read_history` and
+for each beam of the step, by a beam's ancestors, so no cache is reordered. What the first layer makes of a code
+before it looks at anything else is the same for every beam, and kept. `Generator`'s own `read_history` and
 `next_code_logits` are the plain twins, equal up to float32 rounding.
 """
 
+from itertools import starmap
 from typing import NamedTuple
 
 import torch
@@ -19,7 +21,8 @@ from genrec.generator.folded import (
     FoldedFeedForward,
     FoldedSelfAttention,
     Map,
-    normed,
+    centred,
+    output_map,
     query_scale,
 )
 from genrec.generator.layers import DecoderLayer, EncoderLayer
@@ -27,17 +30,21 @@ from genrec.generator.model import Generator
 
 
 class CrossWeights(NamedTuple):
-    """A layer's cross-attention, whole for long histories, and folded into keys and values for short ones."""
+    """A layer's cross-attention as it is for long histories."""
 
     query: Map
     key_value: Float[Tensor, "width 2*width"]
     output: Float[Tensor, "width width"]
-    short_key: Float[Tensor, "width heads*width"]
-    """What makes of a history's state, for each head, that with which a beam's state is multiplied."""
-    short_bias: Float[Tensor, "width heads"]
+
+
+class ShortWeights(NamedTuple):
+    """The cross-attention of all layers, folded into keys and values of short histories."""
+
+    key_value: Float[Tensor, "width layers*2*heads*width"]
+    """What makes of a history's state, for each head, that with which a beam's state is multiplied, and that which a
+    head that looks at it adds to a beam's state."""
+    bias: Float[Tensor, "width layers*heads"]
     """What makes of it the part of the score that does not depend on the beam."""
-    short_value: Float[Tensor, "width heads*width"]
-    """What makes of it that which a head that looks at it adds to a beam's state."""
 
 
 class FoldedDecoderLayer(NamedTuple):
@@ -51,7 +58,7 @@ class FoldedDecoderLayer(NamedTuple):
 class ShortHistory(NamedTuple):
     """A layer's cross-attention as two products with the beams' states: scores of every head and state, and outputs."""
 
-    keys: Float[Tensor, "batch heads*states width"]
+    keys: Float[Tensor, "batch width heads*states"]
     bias: Float[Tensor, "batch 1 heads*states"]
     """-inf where a state is padding."""
     values: Float[Tensor, "batch heads*states width"]
@@ -72,13 +79,28 @@ class ReadHistory(NamedTuple):
     cross: tuple[ShortHistory | LongHistory, ...]
 
 
+class KeyValue(NamedTuple):
+    """Keys and values of one step in one layer, a row for each user and beam of that step."""
+
+    keys: Float[Tensor, "rows width"]
+    values: Float[Tensor, "rows width"]
+
+
 class Written(NamedTuple):
     """What the steps so far have left; never changed, so that one can be gone on from several times."""
 
-    key_values: tuple[tuple[Float[Tensor, "_ 2*width"], ...], ...]
-    """Per step, per layer: a row for each user and beam of that step."""
+    key_values: tuple[tuple[KeyValue, ...], ...]
+    """Per step, per layer."""
     ancestors: tuple[Int64[Tensor, " rows"], ...]
     """Per step but the last: the row there from which each row of the last step comes."""
+
+
+class Inputs(NamedTuple):
+    """What enters the first layer, a row for each user and beam."""
+
+    rows: Float[Tensor, "rows width"]
+    mixed: Float[Tensor, "rows 3*width"]
+    """Its queries, keys and values."""
 
 
 class SearchModel:
@@ -91,16 +113,20 @@ class SearchModel:
         self.generator = generator
         self.num_heads = generator.config.num_heads
         self.width = generator.config.width
+        decoder = [layer for layer in generator.layers if isinstance(layer, DecoderLayer)]
         with torch.no_grad():
             self.encoder_layers = [
                 FoldedEncoderLayer.of(layer) for layer in generator.encoder.layers if isinstance(layer, EncoderLayer)
             ]
-            self.layers = [_folded(layer) for layer in generator.layers if isinstance(layer, DecoderLayer)]
+            self.layers = [_folded(layer) for layer in decoder]
+            self.short = _short_weights(decoder)
             self.heads = [
                 Map.after_norm(generator.norm, head.weight, head.bias)
                 for head in generator.heads
                 if isinstance(head, nn.Linear)
             ]
+            self.inputs = [torch.cat(self._inputs_of_codes(level), 1) for level in range(1, len(self.heads))]
+            """Per level but the first, for each code of the level before it: its `Inputs` side by side."""
 
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""
@@ -109,7 +135,7 @@ class SearchModel:
     def summarise(self, history: Int[Tensor, "batch items"]) -> Encoded:
         """As `Generator.summarise`."""
         encoder = self.generator.encoder
-        states = encoder.embed(history, self.generator.embedding)
+        states = centred(encoder.embed(history, self.generator.embedding))
         visible, causal = encoder.seen(history)
         for layer in self.encoder_layers:
             states = layer(states, visible=visible, causal=causal)
@@ -121,7 +147,7 @@ class SearchModel:
         bias = encoded.states.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
         is_short = self.num_heads * encoded.states.shape[1] <= 2 * self.width
         read = self._short if is_short else self._long
-        return ReadHistory(encoded.summary, tuple(read(layer.cross, encoded.states, bias) for layer in self.layers))
+        return ReadHistory(encoded.summary, read(encoded.states, bias))
 
     def next_code_logits(
         self,
@@ -132,54 +158,70 @@ class SearchModel:
         parents: Int[Tensor, "batch beams"] | None = None,
     ) -> tuple[Float[Tensor, "batch beams level_size"], Written]:
         """As `Generator.next_code_logits`."""
-        states, written = self._inputs(read, written, codes, parents)
-        shape, rows = states.shape, states.flatten(0, 1)
+        (rows, mixed), written = self._enter(read, written, codes, parents)
+        shape = (len(read.start), len(rows) // len(read.start), self.width)
+        # one room for all layers, one after the other: new memory costs more than the sums
+        room = rows.new_empty(2, len(written.key_values) + 1, len(rows), self.width)
         kept = []
-        # one room for all layers, one after the other: at large batches new memory costs more than the sums
-        room = rows.new_empty(len(written.key_values) + 1, len(rows), 2 * self.width)
         for number, (layer, history) in enumerate(zip(self.layers, read.cross, strict=True)):
-            for step, row, seen in zip(written.key_values, written.ancestors, room, strict=False):
-                torch.index_select(step[number], 0, row, out=seen)
-            rows, key_value = self._self_attention(layer.own, rows, room)
+            if number:
+                mixed = layer.own.mix(rows)
+            query, *key_value = mixed.split(self.width, dim=1)
+            kept.append(KeyValue(*key_value))
+            past = [step[number] for step in written.key_values]
+            rows = self._self_attention(layer.own, rows, query, [*past, kept[-1]], written.ancestors, room)
             rows = self._cross_attention(layer.cross, rows.view(shape), history).flatten(0, 1)
             rows = layer.feed_forward(rows)
-            kept.append(key_value)
-        logits = self.heads[len(written.key_values)](normed(rows)).view(*shape[:2], -1)
+        logits = self.heads[len(written.key_values)](rows).view(*shape[:2], -1)
         return logits, Written((*written.key_values, tuple(kept)), written.ancestors)
 
-    def _inputs(
+    def _enter(
         self, read: ReadHistory, written: Written | None, codes: Tensor | None, parents: Tensor | None
-    ) -> tuple[Float[Tensor, "batch beams width"], Written]:
-        """The states that enter the first layer, and the past with the ancestors of this step's beams."""
-        start = self.generator.start.weight
+    ) -> tuple[Inputs, Written]:
+        """What enters the first layer, and the past with the ancestors of this step's beams."""
         if written is None or codes is None or parents is None:
-            return read.start + start[0], Written((), ())
-        level = len(written.key_values)
-        states = self.generator.embedding.code_vectors(codes + self.generator.vocabulary.offsets[level - 1])
-        beams_before = len(written.key_values[-1][0]) // len(parents)
-        users = torch.arange(len(parents), device=parents.device)[:, None]
-        rows = (parents + users * beams_before).flatten()
+            return self._inputs(read.start[:, 0] + self.generator.start.weight[0]), Written((), ())
+        entering = self.inputs[len(written.key_values) - 1].index_select(0, codes.flatten())
+        beams_before = len(written.key_values[-1][0].keys) // len(parents)
+        users = torch.arange(0, len(parents) * beams_before, beams_before, device=parents.device)
+        rows = (parents + users[:, None]).flatten()
         older = tuple(ancestors[rows] for ancestors in written.ancestors)
-        return states + start[level], Written(written.key_values, (*older, rows))
+        inputs = Inputs(*entering.split([self.width, 3 * self.width], dim=1))
+        return inputs, Written(written.key_values, (*older, rows))
+
+    def _inputs_of_codes(self, level: int) -> Inputs:
+        """For each code of the level before."""
+        vocabulary = self.generator.vocabulary
+        tokens = torch.arange(vocabulary.level_sizes[level - 1], device=self.generator.device)
+        vectors = self.generator.embedding.code_vectors(tokens + vocabulary.offsets[level - 1])
+        return self._inputs(vectors + self.generator.start.weight[level])
+
+    def _inputs(self, states: Float[Tensor, "rows width"]) -> Inputs:
+        states = centred(states)
+        return Inputs(states, self.layers[0].own.mix(states))
 
     def _self_attention(
         self,
         weights: FoldedSelfAttention,
         rows: Float[Tensor, "rows width"],
-        room: Float[Tensor, "steps rows 2*width"],
-    ) -> tuple[Float[Tensor, "rows width"], Float[Tensor, "rows 2*width"]]:
-        """The rows after it, and this step's keys and values; `room` holds those of the steps before.
+        query: Float[Tensor, "rows width"],
+        steps: list[KeyValue],
+        ancestors: tuple[Int64[Tensor, " rows"], ...],
+        room: Float[Tensor, "2 steps rows width"],
+    ) -> Float[Tensor, "rows width"]:
+        """The rows after it; this step's keys and values are the last.
 
-        Plain sums: for so few keys an attention kernel is slower.
+        Plain sums, in `room`: for so few keys an attention kernel is slower.
         """
-        query, key_value = weights.mix(normed(rows)).split([self.width, 2 * self.width], dim=1)
-        if len(room) == 1:
-            return torch.addmm(rows, key_value[:, self.width :], weights.output), key_value
-        room[-1] = key_value
-        keys, values = room.view(*room.shape[:2], 2, self.num_heads, -1).unbind(2)
-        share = (query.view(len(rows), self.num_heads, -1) * keys).sum(-1, keepdim=True).softmax(0)
-        read = (share * values).sum(0).flatten(1)
-        return torch.addmm(rows, read, weights.output), key_value
+        if len(steps) == 1:
+            return torch.addmm(rows, steps[0].values, weights.output)
+        for place, tables in zip(room, zip(*steps, strict=True), strict=True):
+            for step, row, to in zip(tables, ancestors, place, strict=False):
+                torch.index_select(step, 0, row, out=to)
+            place[-1] = tables[-1]
+        keys, values = room.view(*room.shape[:3], self.num_heads, -1)
+        share = keys.mul_(query.view(keys.shape[1:])).sum(-1, keepdim=True).softmax(0)
+        return torch.addmm(rows, values.mul_(share).sum(0).flatten(1), weights.output)
 
     def _cross_attention(
         self,
@@ -188,29 +230,29 @@ class SearchModel:
         history: ShortHistory | LongHistory,
     ) -> Float[Tensor, "batch beams width"]:
         if isinstance(history, ShortHistory):
-            scores = torch.baddbmm(history.bias, normed(states), history.keys.transpose(1, 2))
+            scores = torch.baddbmm(history.bias, weights.query.norm(states), history.keys)
             share = scores.unflatten(-1, (self.num_heads, -1)).softmax(-1).flatten(2)
             return torch.baddbmm(states, share, history.values)
         rows = states.flatten(0, 1)
-        query = self._by_head(weights.query(normed(rows)).view(states.shape))
+        query = self._by_head(weights.query(rows).view(states.shape))
         read = scaled_dot_product_attention(query, history.keys, history.values, attn_mask=history.bias, scale=1.0)
         return torch.addmm(rows, read.transpose(1, 2).reshape(rows.shape), weights.output).view(states.shape)
 
     def _short(
-        self, weights: CrossWeights, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
-    ) -> ShortHistory:
-        keys, values = (
-            (states @ matrix).unflatten(-1, (self.num_heads, -1)).transpose(1, 2).flatten(1, 2)
-            for matrix in (weights.short_key, weights.short_value)
-        )
-        scores = (states @ weights.short_bias).transpose(1, 2) + bias[:, None]
-        return ShortHistory(keys, scores.flatten(1)[:, None], values)
+        self, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
+    ) -> tuple[ShortHistory, ...]:
+        layers, heads, (batch, length, width) = len(self.layers), self.num_heads, states.shape
+        mixed = (states @ self.short.key_value).view(batch, length, layers, 2, heads, width)
+        keys, values = mixed.permute(3, 2, 0, 4, 1, 5).reshape(2, layers, batch, heads * length, width)
+        scores = (states @ self.short.bias).view(batch, length, layers, heads).permute(2, 0, 3, 1) + bias[:, None]
+        biases = scores.reshape(layers, batch, 1, heads * length)
+        return tuple(starmap(ShortHistory, zip(keys.transpose(2, 3), biases, values, strict=True)))
 
     def _long(
-        self, weights: CrossWeights, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
-    ) -> LongHistory:
-        keys, values = (states @ weights.key_value).chunk(2, dim=-1)
-        return LongHistory(self._by_head(keys), self._by_head(values), bias[:, None, None])
+        self, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
+    ) -> tuple[LongHistory, ...]:
+        mixed = [(states @ layer.cross.key_value).chunk(2, dim=-1) for layer in self.layers]
+        return tuple(LongHistory(*map(self._by_head, key_value), bias[:, None, None]) for key_value in mixed)
 
     def _by_head(self, states: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch heads length head_dim"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -218,18 +260,26 @@ class SearchModel:
 
 def _folded(layer: DecoderLayer) -> FoldedDecoderLayer:
     cross = layer.cross_attention
-    query = Map.after_norm(layer.cross_norm, cross.query.weight * query_scale(cross))
-    key, value = (part.unflatten(0, (cross.num_heads, -1)) for part in cross.key_value.weight.chunk(2))
-    output = cross.output.weight.unflatten(1, (cross.num_heads, -1))
     return FoldedDecoderLayer(
         FoldedSelfAttention.of(layer.self_norm, layer.self_attention),
         CrossWeights(
-            query,
+            Map.after_norm(layer.cross_norm, cross.query.weight * query_scale(cross)),
             cross.key_value.weight.T.contiguous(),
-            cross.output.weight.T.contiguous(),
-            short_key=torch.einsum("hdi,whd->ihw", key, query.matrix.unflatten(1, (cross.num_heads, -1))).flatten(1),
-            short_bias=torch.einsum("hdi,hd->ih", key, query.bias.unflatten(0, (cross.num_heads, -1))),
-            short_value=torch.einsum("hdi,whd->ihw", value, output).flatten(1),
+            output_map(cross),
         ),
         FoldedFeedForward.of(layer.feed_forward_norm, layer.feed_forward),
     )
+
+
+def _short_weights(layers: list[DecoderLayer]) -> ShortWeights:
+    """The query maps folded into the keys, and the output maps into the values."""
+    key_values, biases = [], []
+    for layer in layers:
+        heads = layer.cross_attention.num_heads
+        query, key_value, output = _folded(layer).cross
+        key, value = key_value.unflatten(1, (2, heads, -1)).unbind(1)
+        keys = torch.einsum("ihd,whd->ihw", key, query.matrix.unflatten(1, (heads, -1)))
+        values = torch.einsum("ihd,hdw->ihw", value, output.unflatten(0, (heads, -1)))
+        key_values.append(torch.stack([keys, values], dim=1).flatten(1))
+        biases.append(torch.einsum("ihd,hd->ih", key, query.bias.unflatten(0, (heads, -1))))
+    return ShortWeights(torch.cat(key_values, 1), torch.cat(biases, 1))

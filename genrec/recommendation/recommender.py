@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
+from genrec.generator.groups import in_groups
 from genrec.generator.model import Generator
 from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
@@ -160,15 +161,21 @@ class Recommender:
             allowed = None
         if denied is not None and not any(len(rows) for rows in denied):
             denied = None
-        search = Search.of(
-            self.model,
-            histories,
-            score=self.config.score,
-            beam_size=beam_size,
-            may_score_all=may_score_all,
-            captured=self._captured,
-        )
-        return find_candidates(search, self.trie, filters=RowFilters(denied, allowed, passing), added=self.added)
+        filters = RowFilters(denied, allowed, passing)
+
+        def group(users: slice) -> Candidates:
+            search = Search.of(
+                self.model,
+                histories[users],
+                score=self.config.score,
+                beam_size=beam_size,
+                may_score_all=may_score_all,
+                captured=self._captured,
+            )
+            return find_candidates(search, self.trie, filters=filters.of(users), added=self.added)
+
+        found = in_groups(group, len(histories), beam_size=beam_size, device=self.generator.device)
+        return Candidates(*map(np.concatenate, zip(*found, strict=True)))
 
     def score_items(
         self, histories: Sequence[Sequence[str]], item_ids: Sequence[str]

@@ -28,6 +28,12 @@ class RowFilters(NamedTuple):
     passing: Bool[ndarray, " rows"] | None = None
     """Which rows any of the histories may get."""
 
+    def of(self, users: slice) -> "RowFilters":
+        """Those of some of the histories."""
+        denied = None if self.denied is None else self.denied[users]
+        allowed = None if self.allowed is None else self.allowed[users]
+        return RowFilters(denied, allowed, self.passing)
+
     def within(self, first_row: int, num_rows: int) -> "RowFilters":
         """The same on a part of the rows, counted from its first one."""
         denied, allowed, passing = self
