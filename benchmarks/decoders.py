@@ -1,6 +1,7 @@
 """What `benchmarks.decode` compares: our search, the same without a constraint, and transformers' `generate`."""
 
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -132,8 +133,6 @@ def search_flops(*, read_length: int, beam_size: int, num_levels: int = 4) -> fl
 
 def matmul_flops_per_second(*, device: str = "cpu", size: int = 2048, runs: int = 5) -> float:
     """The rate of a large matrix product in float32; the best of several."""
-    from time import perf_counter
-
     first, second = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     rates = []
     for _ in range(runs + 1):
