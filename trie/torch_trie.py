@@ -39,7 +39,13 @@ class TorchTrie:
     @classmethod
     def from_trie(cls, trie: PrefixTrie, device: str | torch.device) -> "TorchTrie":
         """The view on a device; CPU tensors share the trie's memory, apart from the tables."""
-        starts = tuple(TorchStarts.from_starts(each, device) for each in trie.arrays.starts)
+        # where all nodes may be listed at little cost, nothing has to be searched for
+        starts = tuple(
+            TorchStarts.from_starts(
+                each.with_all_listed() if _is_small(each.num_nodes, trie.num_rows) else each, device
+            )
+            for each in trie.arrays.starts
+        )
         return cls(
             trie,
             torch.empty(0, device=device).device,  # with the index that "cuda" leaves open
