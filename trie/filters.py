@@ -6,7 +6,7 @@ hold a row that passes one filter and a row that passes the other but none that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
 
@@ -26,7 +26,7 @@ class Conjunction:
     deny: DenyRows | None
     """The denied rows, without those that the bitmap leaves out."""
     allow: AllowRows | None
-    """The listed rows that pass both of the others."""
+    """The listed rows that pass both of the others, which are None where every user has a list."""
 
     @classmethod
     def of(cls, *filters: "Filter") -> "Conjunction":
@@ -38,11 +38,11 @@ class Conjunction:
         if deny is not None and allow is not None and deny.batch_size != allow.batch_size:
             raise ValueError(f"filters for batches of {deny.batch_size} and {allow.batch_size} users cannot be joined")
         if deny is not None and bitmap is not None:
-            deny = DenyRows(deny.keys[bitmap.holds(deny.positions)], deny.stride, deny.batch_size)
-        if allow is not None and bitmap is not None:
-            allow = _kept(allow, bitmap.holds(allow.positions))
-        if allow is not None and deny is not None:
-            allow = _kept(allow, ~torch.isin(allow.keys, deny.keys))
+            deny = replace(deny, keys=deny.keys[bitmap.holds(deny.positions())])
+        if allow is not None:
+            allow = _passing(allow, bitmap, deny)
+            if not bool(allow.free.any()):
+                bitmap = deny = None
         return cls(bitmap, deny, allow)
 
     @property
@@ -57,7 +57,7 @@ class Conjunction:
             left = left - self.deny.count(lo, hi)
         if self.allow is None:
             return left > 0
-        return torch.where(~self.allow.listed(lo), left > 0, self.allow.count(lo, hi) > 0)
+        return torch.where(self.allow.listed(lo), self.allow.alive(lo, hi), left > 0)
 
     def _parts(self) -> list:
         return [part for part in (self.bitmap, self.deny, self.allow) if part is not None]
@@ -83,7 +83,7 @@ def _join_denied(denied: list[DenyRows]) -> DenyRows | None:
         return denied[0] if denied else None
     _same_batch(denied)
     keys = torch.cat([each.keys for each in denied]).unique()
-    return DenyRows(keys, denied[0].stride, denied[0].batch_size)
+    return replace(denied[0], keys=keys)
 
 
 def _join_allowed(allowed: list[AllowRows]) -> AllowRows | None:
@@ -92,18 +92,22 @@ def _join_allowed(allowed: list[AllowRows]) -> AllowRows | None:
         return allowed[0] if allowed else None
     _same_batch(allowed)
     free = torch.stack([each.free for each in allowed])
-    keys = torch.cat([each.keys for each in allowed])
-    keys, times = keys.unique(return_counts=True)
-    lists = (~free).sum(0)
-    keys = keys[times == lists[keys // allowed[0].stride]]
-    return AllowRows(keys, allowed[0].stride, allowed[0].batch_size, free.all(0))
+    keys, times = torch.cat([each.keys for each in allowed]).unique(return_counts=True)
+    every = replace(allowed[0], keys=keys, free=free.all(0))
+    return replace(every, keys=keys[times == (~free).sum(0)[every.users]])
 
 
 def _same_batch(filters: Sequence[RowSets]) -> None:
-    sizes = sorted({(one.stride, one.batch_size) for one in filters})
+    sizes = sorted({(one.num_positions, one.batch_size) for one in filters})
     if len(sizes) > 1:
-        raise ValueError(f"filters over different tries or batches cannot be joined: (rows + 1, users) are {sizes}")
+        raise ValueError(f"filters over different tries or batches cannot be joined: (rows, users) are {sizes}")
 
 
-def _kept(allow: AllowRows, keep: Bool[Tensor, " entries"]) -> AllowRows:
-    return AllowRows(allow.keys[keep], allow.stride, allow.batch_size, allow.free)
+def _passing(allow: AllowRows, bitmap: Bitmap | None, deny: DenyRows | None) -> AllowRows:
+    """The lists without the rows that the others leave out."""
+    keys = allow.keys
+    passing = torch.ones_like(keys, dtype=torch.bool) if bitmap is None else bitmap.holds(allow.positions())
+    if deny is not None:
+        entry, after = torch.searchsorted(keys, deny.keys), torch.searchsorted(keys, deny.keys, right=True)
+        passing[entry[entry < after]] = False
+    return replace(allow, keys=keys[passing])

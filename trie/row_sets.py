@@ -6,13 +6,15 @@ from typing import SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Integer
+from jaxtyping import Bool, Int64, Integer, Shaped
 from numpy import ndarray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from trie.torch_trie import TorchTrie
 
 Rows = Sequence[SupportsIndex] | Integer[ndarray, " _"]  # no name: the lists of a batch differ in length
+POSITION_BITS = 32  # a trie holds fewer than 2**31 rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +22,8 @@ class RowSets:
     """One set of rows per user, as sorted positions in one flat list."""
 
     keys: Int64[Tensor, " entries"]
-    """`user * stride + position`, ascending, each once."""
-    stride: int
-    """Rows in the trie + 1, so that the end of one user's range stays below the next user's."""
+    """`user << POSITION_BITS | position`, ascending, each once."""
+    num_positions: int
     batch_size: int
 
     def count(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "..."]:
@@ -32,15 +33,27 @@ class RowSets:
 
     def places(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> tuple[Tensor, Tensor]:
         """Which entries lie in the range: the first one, and the one after the last."""
-        if len(lo) != self.batch_size:
-            raise ValueError(f"the filter is for a batch of {self.batch_size} users, but the beams have {len(lo)}")
-        base = torch.arange(len(lo), device=lo.device).mul(self.stride).view(-1, *[1] * (lo.ndim - 1))
-        return torch.searchsorted(self.keys, base + lo), torch.searchsorted(self.keys, base + hi)
+        return torch.searchsorted(self.keys, self.keys_of(lo)), torch.searchsorted(self.keys, self.keys_of(hi))
+
+    def keys_of(self, position: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "batch *nodes"]:
+        """The keys that each user's positions would have."""
+        users = torch.arange(self.batch_size, device=position.device)
+        return (self.per_user(users, position) << POSITION_BITS) + position
+
+    def per_user(self, values: Shaped[Tensor, " batch"], like: Int64[Tensor, "users *nodes"]) -> Shaped[Tensor, "..."]:
+        """The users' values in a shape that goes with `[batch, ...]`; ValueError for another number of users."""
+        if len(like) != self.batch_size:
+            raise ValueError(f"the filter is for a batch of {self.batch_size} users, but the beams have {len(like)}")
+        return values.view(-1, *[1] * (like.ndim - 1))
+
+    def positions(self, entry: Int64[Tensor, " some"] | slice = slice(None)) -> Int64[Tensor, " some"]:
+        """The sorted positions of some entries, by default of all."""
+        return self.keys[entry] & ((1 << POSITION_BITS) - 1)
 
     @property
-    def positions(self) -> Int64[Tensor, " entries"]:
-        """The sorted position of each key."""
-        return self.keys % self.stride
+    def users(self) -> Int64[Tensor, " entries"]:
+        """The user of each key."""
+        return self.keys >> POSITION_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +63,7 @@ class DenyRows(RowSets):
     @classmethod
     def from_rows(cls, trie: TorchTrie, rows: Sequence[Rows]) -> "DenyRows":
         """From each user's rows, in any order; ValueError where a row is not in the trie."""
-        return cls(*_keys(trie, rows), len(rows))
+        return cls(_keys(trie, rows), trie.trie.num_rows, len(rows))
 
     @property
     def lists(self) -> None:
@@ -79,7 +92,8 @@ class AllowRows(RowSets):
             if listed is not None and len(listed) == 0:
                 raise ValueError(f"the allow list of user {user} of the batch is empty; give None to allow everything")
         free = torch.tensor([listed is None for listed in rows], dtype=torch.bool, device=trie.device)
-        return cls(*_keys(trie, [() if listed is None else listed for listed in rows]), len(rows), free)
+        keys = _keys(trie, [() if listed is None else listed for listed in rows])
+        return cls(keys, trie.trie.num_rows, len(rows), free)
 
     @property
     def lists(self) -> "AllowRows":
@@ -88,16 +102,18 @@ class AllowRows(RowSets):
 
     def listed(self, like: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
         """Has the user a list? In a shape that goes with `[batch, ...]`."""
-        return ~_per_user(self.free, like)
+        return ~self.per_user(self.free, like)
 
     def alive(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
         """Does the range hold a listed row?"""
-        return torch.where(_per_user(self.free, lo), hi > lo, self.count(lo, hi) > 0)
+        # one search, where a count would take two; after the last key stands that of a user past the last
+        keys = pad(self.keys, (0, 1), value=self.batch_size << POSITION_BITS)
+        following = keys[torch.searchsorted(self.keys, self.keys_of(lo))]
+        return torch.where(self.per_user(self.free, lo), hi > lo, following < self.keys_of(hi))
 
 
-def _keys(trie: TorchTrie, rows: Sequence[Rows]) -> tuple[Tensor, int]:
-    """`keys` and `stride` of RowSets."""
-    stride = trie.trie.num_rows + 1
+def _keys(trie: TorchTrie, rows: Sequence[Rows]) -> Int64[Tensor, " entries"]:
+    """`keys` of RowSets."""
     lists = [np.asarray(listed, dtype=np.int64) for listed in rows]
     users = np.repeat(np.arange(len(lists)), [len(listed) for listed in lists])
     flat = np.concatenate([np.empty(0, dtype=np.int64), *lists])
@@ -106,12 +122,6 @@ def _keys(trie: TorchTrie, rows: Sequence[Rows]) -> tuple[Tensor, int]:
     if len(wrong):
         row, user = flat[wrong[0]], users[wrong[0]]
         raise ValueError(f"row {row} of user {user} of the batch is not in the trie: rows are 0..{last}")
-    positions = trie.trie.arrays.position[flat]
-    keys = np.unique((users * stride + positions)[positions >= 0])
-    return torch.from_numpy(keys).to(trie.device), stride
-
-
-def _per_user(flags: Bool[Tensor, " batch"], like: Int64[Tensor, "batch *nodes"]) -> Bool[Tensor, "..."]:
-    if len(flags) != len(like):
-        raise ValueError(f"the filter is for a batch of {len(flags)} users, but the beams have {len(like)}")
-    return flags.view(-1, *[1] * (like.ndim - 1))
+    # -1 for a row number that the trie leaves out, whoever the user is
+    keys = np.sort(users << POSITION_BITS | trie.trie.arrays.position[flat])
+    return torch.from_numpy(keys[np.diff(keys, prepend=-1) > 0]).to(trie.device)

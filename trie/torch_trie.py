@@ -75,6 +75,13 @@ class TorchTrie:
         table = self.first_row[depth]
         return _first(self.starts[depth:], node) if table is None else table[node].long()
 
+    def row_range(self, depth: int, node: Int64[Tensor, "*nodes"]) -> tuple[Tensor, Tensor]:
+        """Sorted position of the first row below each node, and of the first one after these."""
+        if self.first_row[depth] is not None:
+            return self.first(depth, node), self.first(depth, node + 1)
+        begin, count = self.children(depth, node)
+        return _first(self.starts[depth + 1 :], begin), _first(self.starts[depth + 1 :], begin + count)
+
     def node_above(self, depth: int, position: Int64[Tensor, "*rows"]) -> Int64[Tensor, "*rows"]:
         """Number of the node at `depth` that each sorted position lies below; past the leaves: the position itself."""
         if depth > self.trie.length:

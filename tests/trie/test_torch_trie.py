@@ -52,6 +52,7 @@ def test_look_ups_with_and_without_tables_equal_those_row_by_row(seed, sizes):
         first, nodes = [*first.tolist(), len(codes)], torch.arange(len(first) + 1)
         for trie in (small, without_tables(small)):
             assert trie.first(depth, nodes).tolist() == first
+            assert [end.tolist() for end in trie.row_range(depth, nodes[:-1])] == [first[:-1], first[1:]]
             assert trie.node_above(depth, positions).tolist() == above.flatten().tolist()
             assert trie.node_above(len(sizes) + 1, positions).tolist() == positions.tolist()
             if depth < len(sizes):
