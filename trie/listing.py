@@ -44,7 +44,7 @@ def child_ranges(
 ) -> Ranges:
     """The children of every live beam; of leaves: their rows."""
     begin, count = trie.children(depth, node)
-    count = torch.where(score > -torch.inf, count, 0)
+    count = count.masked_fill(score == -torch.inf, 0)
     return Ranges(begin, count, count.cumsum(1))
 
 
@@ -116,10 +116,10 @@ def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor,
     batch, beams = begin.shape
     last = beams - 1
     if is_eager(trie):
-        width = max(1, int(end[:, -1].max())) if batch else 1
+        width = max([1, *end[:, -1].tolist()])
         repeats = torch.cat([count, width - end[:, -1:]], dim=1).flatten()
-        numbers = torch.arange(beams + 1).repeat(batch)
-        beam = torch.repeat_interleave(numbers, repeats, output_size=batch * width).view(batch, width)
+        beam = torch.repeat_interleave(repeats, output_size=batch * width).view(batch, width)
+        beam -= torch.arange(0, batch * (beams + 1), beams + 1)[:, None]
         slot = torch.arange(width)
     else:
         slot = torch.arange(trie.width(depth, beams), device=trie.device)

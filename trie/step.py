@@ -177,8 +177,8 @@ def _among_children(
     """The best children, looked for among all children."""
     listing, passes = children_to_ask(trie, level, beams.node, ranges, filters)
     code = trie.codes(level, listing.child)
-    by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + code)
-    total = torch.where(listing.used, base.gather(1, listing.beam) + by_code, -torch.inf)
+    by_code = logits.flatten(1).gather(1, torch.add(code, listing.beam, alpha=logits.shape[2]))
+    total = (base.gather(1, listing.beam) + by_code).masked_fill_(~listing.used, -torch.inf)
 
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
     is_end = level == trie.trie.length - 1 and not trie.has_shared_leaves
@@ -210,7 +210,7 @@ def _is_dense(ranges: Ranges, logits: Float32[Tensor, "batch beams level_size"],
     """Are most codes children? With short lists the children are few, whatever the trie holds."""
     lists = filters is not None and filters.lists is not None
     is_spread = logits.shape[1] > 1 and not lists
-    return is_spread and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
+    return is_spread and int(ranges.end[:, -1].sum()) > DENSE_SHARE * logits.numel()
 
 
 def _check(trie: TorchTrie, level: int, beams: Beams, logits: Tensor, beam_size: int) -> None:
