@@ -60,6 +60,14 @@ class ChildStarts(NamedTuple):
         counts[self.listed[:-1]] = self._listed_counts()
         return counts
 
+    def with_all_listed(self) -> "ChildStarts":
+        """The same with an entry for every node."""
+        if self.listed is None:
+            return self
+        begin = np.zeros(self.num_nodes + 1, dtype=np.int32)
+        np.cumsum(self.counts(), out=begin[1:])
+        return ChildStarts(begin, None)
+
     def _listed_counts(self) -> Int32[ndarray, " _"]:
         """The number of children of every listed node: those up to the next one, less one for each node between."""
         between = 0 if self.listed is None else np.diff(self.listed) - 1

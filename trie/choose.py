@@ -65,10 +65,12 @@ def best_passing(
 
     It looks at the data, so it is for the CPU. As many columns as the fullest user needs.
     """
-    if passes is None and total.shape[1] > most:
+    if passes is None:
+        if total.shape[1] <= most:
+            return _cut(*total.sort(dim=1, descending=True, stable=True), bound, most)
         score, slot = total.topk(most + 1, dim=1)
-        # without equal scores nothing more has to be looked at
-        if not bool(((score[:, 1:] == score[:, :-1]) & (score[:, 1:] > -torch.inf)).any()):
+        # without equal scores nothing more has to be looked at; of two dead ones the difference is nan
+        if not bool((score.diff(dim=1) == 0).any()):
             return _cut(score, slot, bound, most)
     for share in LOOK_AT:
         choice = _best_passing(total, passes, bound, most=most, looked_at=int(share * (most + 1)) + 8)

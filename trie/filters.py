@@ -6,7 +6,7 @@ hold a row that passes one filter and a row that passes the other but none that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
 
@@ -26,7 +26,7 @@ class Conjunction:
     deny: DenyRows | None
     """The denied rows, without those that the bitmap leaves out."""
     allow: AllowRows | None
-    """The listed rows that pass both of the others."""
+    """The listed rows that pass both of the others, which may be None where every user has a list."""
 
     @classmethod
     def of(cls, *filters: "Filter") -> "Conjunction":
@@ -38,11 +38,11 @@ class Conjunction:
         if deny is not None and allow is not None and deny.batch_size != allow.batch_size:
             raise ValueError(f"filters for batches of {deny.batch_size} and {allow.batch_size} users cannot be joined")
         if deny is not None and bitmap is not None:
-            deny = deny.where(bitmap.holds(deny.positions))
-        if allow is not None and bitmap is not None:
-            allow = allow.where(bitmap.holds(allow.positions))
-        if allow is not None and deny is not None:
-            allow = allow.where(~deny.has(allow.keys))
+            deny = replace(deny, keys=deny.keys_where(bitmap.holds(deny.positions())))
+        if allow is not None:
+            allow = _passing(allow, bitmap, deny)
+            if allow.is_eager and not bool(allow.free.any()):
+                bitmap = deny = None
         return cls(bitmap, deny, allow)
 
     @property
@@ -57,7 +57,7 @@ class Conjunction:
             left = left - self.deny.count(lo, hi)
         if self.allow is None:
             return left > 0
-        return torch.where(~self.allow.listed(lo), left > 0, self.allow.count(lo, hi) > 0)
+        return torch.where(self.allow.listed(lo), self.allow.alive(lo, hi), left > 0)
 
     def _parts(self) -> list:
         return [part for part in (self.bitmap, self.deny, self.allow) if part is not None]
@@ -79,36 +79,44 @@ def _join_bitmaps(bitmaps: list[Bitmap]) -> Bitmap | None:
 
 
 def _join_denied(denied: list[DenyRows]) -> DenyRows | None:
-    _same_batch(denied)
     if len(denied) < 2:
         return denied[0] if denied else None
+    _same_batch(denied)
     keys = torch.cat([each.keys for each in denied]).sort().values
-    fixed = any(each.fixed_length for each in denied)
-    return DenyRows(keys, denied[0].stride, denied[0].batch_size, fixed_length=fixed).where(_first_of_equals(keys))
+    every = replace(denied[0], keys=keys, fixed_length=any(each.fixed_length for each in denied))
+    is_first = torch.ones_like(keys, dtype=torch.bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    return replace(every, keys=every.keys_where(is_first))
 
 
 def _join_allowed(allowed: list[AllowRows]) -> AllowRows | None:
+    if len(allowed) < 2:
+        return allowed[0] if allowed else None
     _same_batch(allowed)
-    return reduce(_on_both, allowed) if allowed else None
+    return reduce(_on_both, allowed)
 
 
 def _on_both(first: AllowRows, second: AllowRows) -> AllowRows:
     """The rows on both lists of each user, or on the only one; a user is free only with no list at all."""
-    of_first = first.where(second.has(first.keys) | second.frees(first.keys))
-    of_second = second.where(first.frees(second.keys))
-    keys = torch.cat([of_first.keys, of_second.keys]).sort().values
+    of_first = first.keys_where(second.has(first.keys) | second.frees(first.keys))
+    of_second = second.keys_where(first.frees(second.keys))
     fixed = first.fixed_length or second.fixed_length
-    return AllowRows(keys, first.stride, first.batch_size, first.free & second.free, fixed_length=fixed)
+    keys = torch.cat([of_first, of_second]).sort().values
+    return replace(first, keys=keys, free=first.free & second.free, fixed_length=fixed)
 
 
 def _same_batch(filters: Sequence[RowSets]) -> None:
-    sizes = sorted({(one.stride, one.batch_size) for one in filters})
+    sizes = sorted({(one.num_positions, one.batch_size) for one in filters})
     if len(sizes) > 1:
-        raise ValueError(f"filters over different tries or batches cannot be joined: (rows + 1, users) are {sizes}")
+        raise ValueError(f"filters over different tries or batches cannot be joined: (rows, users) are {sizes}")
 
 
-def _first_of_equals(keys: Int64[Tensor, " entries"]) -> Bool[Tensor, " entries"]:
-    """Which of ascending keys differ from the one before."""
-    is_first = torch.ones_like(keys, dtype=torch.bool)
-    is_first[1:] = keys[1:] != keys[:-1]
-    return is_first
+def _passing(allow: AllowRows, bitmap: Bitmap | None, deny: DenyRows | None) -> AllowRows:
+    """The lists without the rows that the others leave out."""
+    keys = allow.keys
+    passing = torch.ones_like(keys, dtype=torch.bool) if bitmap is None else bitmap.holds(allow.positions())
+    if deny is not None:
+        entry, after = torch.searchsorted(keys, deny.keys), torch.searchsorted(keys, deny.keys, right=True)
+        denied = torch.zeros(len(keys) + 1, dtype=torch.bool, device=keys.device)  # one more, for what is not listed
+        passing &= ~denied.scatter_(0, torch.where(entry < after, entry, len(keys)), True)[:-1]
+    return replace(allow, keys=allow.keys_where(passing))

@@ -16,6 +16,9 @@ from trie.filters import Filter
 from trie.row_sets import AllowRows
 from trie.torch_trie import TorchTrie
 
+ASK_ALL = 512
+"""With lists, and no more slots than that, a step asks about each: cheaper than about the highest, then about more."""
+
 
 class Listing(NamedTuple):
     """Children in slots."""
@@ -41,7 +44,7 @@ def child_ranges(
 ) -> Ranges:
     """The children of every live beam; of leaves: their rows."""
     begin, count = trie.children(depth, node)
-    count = torch.where(score > -torch.inf, count, 0)
+    count = count.masked_fill(score == -torch.inf, 0)
     return Ranges(begin, count, count.cumsum(1))
 
 
@@ -58,39 +61,46 @@ def list_children(trie: TorchTrie, depth: int, ranges: Ranges) -> Listing:
 
 def list_allowed(
     trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, lists: AllowRows
-) -> Listing:
-    """The same, but of a beam with fewer listed rows than children only the children that hold one of these.
+) -> tuple[Listing, Bool[Tensor, "batch slots"]]:
+    """The same, but of a beam with no more listed rows than children only the children that hold one of these.
 
-    So a short allow list is walked once, however many children the beams have. For the CPU.
+    So a short allow list is walked once, however many children the beams have. And which slots were found so. For the
+    CPU.
     """
-    first, after = lists.places(trie.first(depth, node), trie.first(depth, node + 1))
-    walked = lists.listed(node) & (after - first < ranges.num_children)
+    first, after = lists.places(*trie.row_range(depth, node))
+    walked = lists.listed(node) & (after - first <= ranges.num_children)
     count = torch.where(walked, after - first, ranges.num_children)
-    place, beam, used = _slots(trie, depth, Ranges(torch.where(walked, first, ranges.begin), count, count.cumsum(1)))
+    child, beam, used = _slots(trie, depth, Ranges(torch.where(walked, first, ranges.begin), count, count.cumsum(1)))
     by_list = used & walked.gather(1, beam)
-    # one spare entry, so that there is something to index where all lists are empty
-    above = trie.node_above(depth + 1, torch.cat([lists.positions, lists.positions.new_zeros(1)]))
-    entry = torch.where(by_list, place, 0)
-    child = torch.where(by_list, above[entry], place).clamp(max=_last(trie, depth))
+    child[by_list] = trie.node_above(depth + 1, lists.positions(child[by_list]))
     # neighbours in a list may lie below one child: the first of them stands for it
-    repeated = (entry > first.gather(1, beam)) & (above[entry] == above[(entry - 1).clamp(min=0)])
-    return Listing(child, beam, used & ~(by_list & repeated))
+    used[:, 1:] &= (child[:, 1:] != child[:, :-1]) | (beam[:, 1:] != beam[:, :-1])
+    return Listing(child.clamp(max=_last(trie, depth)), beam, used), by_list & used
 
 
 def children_to_ask(
     trie: TorchTrie, depth: int, node: Int64[Tensor, "batch beams"], ranges: Ranges, filters: Filter | None
-) -> Listing:
-    """All children, but where short lists say which are allowed, and looking at them costs nothing, these alone."""
-    if filters is not None and filters.lists is not None and is_eager(trie):
-        return list_allowed(trie, depth, node, ranges, filters.lists)
-    return list_children(trie, depth, ranges)
+) -> tuple[Listing, Passes | None]:
+    """All children, or where short lists name the allowed ones and looking at them costs nothing, these alone.
+
+    And which slots pass; None: all that are used.
+    """
+    if filters is None or filters.lists is None or not is_eager(trie):
+        listing = list_children(trie, depth, ranges)
+        return listing, alive_slots(trie, depth + 1, listing, filters)
+    listing, by_list = list_allowed(trie, depth, node, ranges, filters.lists)
+    if torch.equal(by_list, listing.used):
+        return listing, None
+    if listing.child.shape[1] <= ASK_ALL:
+        return listing._replace(used=listing.used & alive(trie, depth + 1, listing.child, filters)), None
+    return listing, alive_slots(trie, depth + 1, listing, filters)
 
 
 def alive(trie: TorchTrie, depth: int, node: Int64[Tensor, "*nodes"], filters: Filter) -> Bool[Tensor, "*nodes"]:
     """Is anything allowed below each node? Past the leaves a node is one sorted position."""
     if depth > trie.trie.length:
         return filters.alive(node, node + 1)
-    return filters.alive(trie.first(depth, node), trie.first(depth, node + 1))
+    return filters.alive(*trie.row_range(depth, node))
 
 
 def alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter | None) -> Passes | None:
@@ -106,10 +116,10 @@ def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor,
     batch, beams = begin.shape
     last = beams - 1
     if is_eager(trie):
-        width = max(1, int(end[:, -1].max())) if batch else 1
+        width = max([1, *end[:, -1].tolist()])
         repeats = torch.cat([count, width - end[:, -1:]], dim=1).flatten()
-        numbers = torch.arange(beams + 1).repeat(batch)
-        beam = torch.repeat_interleave(numbers, repeats, output_size=batch * width).view(batch, width)
+        beam = torch.repeat_interleave(repeats, output_size=batch * width).view(batch, width)
+        beam -= torch.arange(0, batch * (beams + 1), beams + 1)[:, None]
         slot = torch.arange(width)
     else:
         slot = torch.arange(trie.width(depth, beams), device=trie.device)

@@ -33,7 +33,7 @@ def normalised(
     else:
         normaliser = logits.logsumexp(-1) if score == "joint" else catalogue_sum(trie, level, node, logits, ranges)
     # a beam whose logits are all -inf has no child; without the guard it would be nan
-    normaliser = torch.where(normaliser == -torch.inf, 0.0, normaliser)
+    normaliser = normaliser.clamp(min=torch.finfo(torch.float32).min)
     if level > 1 and trie.trie.has_stop:  # the first level has no stop code
         ended = code == trie.trie.level_sizes[level - 1] - 1
         logits, normaliser = logits.masked_fill(ended[..., None], 0.0), normaliser.masked_fill(ended, 0.0)

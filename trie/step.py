@@ -14,7 +14,7 @@ from torch import Tensor
 from trie.choose import Choice, Passes, best, best_passing, choose, masked
 from trie.diversity import Cap, capped
 from trie.filters import Filter
-from trie.listing import Listing, Ranges, alive, alive_slots, child_ranges, children_to_ask, is_eager
+from trie.listing import Listing, Ranges, alive, child_ranges, children_to_ask, is_eager
 from trie.scores import Score, normalised
 from trie.torch_trie import TorchTrie
 
@@ -103,10 +103,10 @@ def items(
         if cap is None and beams.node.shape[1] <= beam_size:
             row = torch.where(beams.score > -torch.inf, trie.order[beams.node].long(), -1)
             return Leaves(row, beams.score, beam, beams.bound)
-        listing, total, filters = Listing(beams.node, beam, beams.score > -torch.inf), beams.score, None
+        listing, total, passes = Listing(beams.node, beam, beams.score > -torch.inf), beams.score, None
     else:
         ranges = child_ranges(trie, trie.trie.length, beams.node, beams.score)
-        listing = children_to_ask(trie, trie.trie.length, beams.node, ranges, filters)
+        listing, passes = children_to_ask(trie, trie.trie.length, beams.node, ranges, filters)
         sharers = (
             ranges.num_children
             if trie.stock is None
@@ -115,7 +115,6 @@ def items(
         shares = beams.score - sharers.clamp(min=1).float().log()
         total = torch.where(listing.used, shares.gather(1, listing.beam), -torch.inf)
 
-    passes = alive_slots(trie, trie.trie.length + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=True)
     row = trie.order[listing.child.gather(1, choice.slot)].long()
@@ -176,12 +175,11 @@ def _among_children(
     cap: Cap | None,
 ) -> Beams:
     """The best children, looked for among all children."""
-    listing = children_to_ask(trie, level, beams.node, ranges, filters)
+    listing, passes = children_to_ask(trie, level, beams.node, ranges, filters)
     code = trie.codes(level, listing.child)
-    by_code = logits.flatten(1).gather(1, listing.beam * logits.shape[2] + code)
-    total = torch.where(listing.used, base.gather(1, listing.beam) + by_code, -torch.inf)
+    by_code = logits.flatten(1).gather(1, torch.add(code, listing.beam, alpha=logits.shape[2]))
+    total = (base.gather(1, listing.beam) + by_code).masked_fill_(~listing.used, -torch.inf)
 
-    passes = alive_slots(trie, level + 1, listing, filters)
     groups = None if cap is None else Cap(cap.most, cap.group.gather(1, listing.beam))
     is_end = level == trie.trie.length - 1 and not trie.has_shared_leaves
     choice = _choose(trie, total, passes, beams.bound, beam_size, groups, is_end=is_end)
@@ -212,7 +210,7 @@ def _is_dense(ranges: Ranges, logits: Float32[Tensor, "batch beams level_size"],
     """Are most codes children? With short lists the children are few, whatever the trie holds."""
     lists = filters is not None and filters.lists is not None
     is_spread = logits.shape[1] > 1 and not lists
-    return is_spread and int(ranges.num_children.sum()) > DENSE_SHARE * logits.numel()
+    return is_spread and int(ranges.end[:, -1].sum()) > DENSE_SHARE * logits.numel()
 
 
 def _check(trie: TorchTrie, level: int, beams: Beams, logits: Tensor, beam_size: int) -> None:

@@ -41,7 +41,13 @@ class TorchTrie:
     @classmethod
     def from_trie(cls, trie: PrefixTrie, device: str | torch.device) -> "TorchTrie":
         """The view on a device; CPU tensors share the trie's memory, apart from the tables."""
-        starts = tuple(TorchStarts.from_starts(each, device) for each in trie.arrays.starts)
+        # where all nodes may be listed at little cost, nothing has to be searched for
+        starts = tuple(
+            TorchStarts.from_starts(
+                each.with_all_listed() if _is_small(each.num_nodes, trie.num_rows) else each, device
+            )
+            for each in trie.arrays.starts
+        )
         return cls(
             trie,
             torch.empty(0, device=device).device,  # with the index that "cuda" leaves open
@@ -70,6 +76,13 @@ class TorchTrie:
         """Sorted position of the first row below each node; the node after the last gives the number of rows."""
         table = self.first_row[depth]
         return _first(self.starts[depth:], node) if table is None else table[node].long()
+
+    def row_range(self, depth: int, node: Int64[Tensor, "*nodes"]) -> tuple[Tensor, Tensor]:
+        """Sorted position of the first row below each node, and of the first one after these."""
+        if self.first_row[depth] is not None:
+            return self.first(depth, node), self.first(depth, node + 1)
+        begin, count = self.children(depth, node)
+        return _first(self.starts[depth + 1 :], begin), _first(self.starts[depth + 1 :], begin + count)
 
     def node_above(self, depth: int, position: Int64[Tensor, "*rows"]) -> Int64[Tensor, "*rows"]:
         """Number of the node at `depth` that each sorted position lies below; past the leaves: the position itself."""

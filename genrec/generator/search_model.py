@@ -251,8 +251,8 @@ class SearchModel:
     def _long(
         self, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
     ) -> tuple[LongHistory, ...]:
-        mixed = [(states @ layer.cross.key_value).chunk(2, dim=-1) for layer in self.layers]
-        return tuple(LongHistory(*map(self._by_head, key_value), bias[:, None, None]) for key_value in mixed)
+        mixed = ((states @ layer.cross.key_value).chunk(2, dim=-1) for layer in self.layers)
+        return tuple(LongHistory(self._by_head(key), self._by_head(value), bias[:, None, None]) for key, value in mixed)
 
     def _by_head(self, states: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch heads length head_dim"]:
         return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -30,6 +30,8 @@ def test_both_forms_say_the_same_as_running_sums(counts):
         assert (starts.num_nodes, starts.num_children, starts.most) == (len(counts), sum(counts), max(counts))
         assert starts.counts().tolist() == counts
         assert [starts.of(node) for node in range(len(counts) + 1)] == begin
+        every = starts.with_all_listed()
+        assert (every.begin.tolist(), every.listed) == (begin, None)
         tensors = TorchStarts.from_starts(starts, "cpu")
         assert tensors.of(nodes).tolist() == begin
         assert [part.tolist() for part in tensors.span(nodes[:-1])] == [begin[:-1], counts]

@@ -117,6 +117,19 @@ def test_filters_are_joined_row_by_row_not_node_by_node():
     assert not bool(Conjunction.of(in_stock, in_region).alive(lo, hi))
 
 
+def test_where_every_user_has_a_list_a_conjunction_is_these_alone():
+    trie = PrefixTrie.from_codes(np.array([[0, 0], [0, 1], [1, 0], [1, 1]])).to("cpu")
+    stock = Bitmap.from_mask(trie, np.array([True, True, True, False]))
+    deny = DenyRows.from_rows(trie, [[1], [0]])
+    joined = Conjunction.of(stock, deny, AllowRows.from_rows(trie, [[3, 1, 0, 1], [2]]))
+    assert joined.bitmap is None and joined.deny is None and joined.allow is not None
+    assert joined.allow.users.tolist() == [0, 1] and joined.allow.positions().tolist() == [0, 2]
+    mixed = Conjunction.of(stock, deny, AllowRows.from_rows(trie, [[3, 1, 0, 1], None]))
+    assert mixed.bitmap is stock and mixed.deny is not None
+    everything = torch.arange(4).expand(2, -1)
+    assert mixed.alive(everything, everything + 1).tolist() == [[True, False, False, False], [False, True, True, False]]
+
+
 def test_no_filters_at_all_allow_everything():
     lo, hi = torch.tensor([[0, 1]]), torch.tensor([[1, 1]])
     assert Conjunction.of().alive(lo, hi).tolist() == [[True, False]]
@@ -146,6 +159,12 @@ def test_sets_are_not_padded_to_less_than_they_hold():
             ValueError, match=f"2 users and 3 entries cannot be padded to {batch_size} and {num_entries}"
         ):
             deny.padded(batch_size=batch_size, num_entries=num_entries)
+
+
+def test_row_numbers_that_the_trie_leaves_out_are_in_no_set():
+    trie = PrefixTrie.from_codes(np.array([[0], [1], [2]]), rows=np.array([0, 2, 5])).to("cpu")
+    deny = DenyRows.from_rows(trie, [[1, 2, 2], [4, 3, 1], [5]])
+    assert (deny.users.tolist(), deny.positions().tolist()) == ([0, 2], [1, 2])
 
 
 def test_filters_that_do_not_fit_together_are_refused():

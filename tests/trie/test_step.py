@@ -307,11 +307,12 @@ def without_shape_checks():
 def test_the_compiled_step_equals_the_eager_one(codes_up_to, score):
     codes = np.random.default_rng(6).integers(0, codes_up_to, (80, 3))
     trie = PrefixTrie.from_codes(codes).to("cpu")
-    deny = DenyRows.from_rows(trie, [range(0, 80, 2), range(5)])
+    deny = DenyRows.from_rows(trie, [range(0, 80, 2), range(5), [1]])
+    filters = Conjunction.of(deny, AllowRows.from_rows(trie, [None, range(60), [1, 2, 2, 79]]))
     compiled = torch.compile(step, backend="eager", fullgraph=True, dynamic=False)
-    eager = decode(trie, [8, 9], beam_size=7, filters=deny, score=score)
-    static = decode(trie, [8, 9], beam_size=7, filters=deny, score=score, run=compiled)
-    for user in range(2):
+    eager = decode(trie, [8, 9, 10], beam_size=7, filters=filters, score=score)
+    static = decode(trie, [8, 9, 10], beam_size=7, filters=filters, score=score, run=compiled)
+    for user in range(3):
         assert listed(eager, user) == listed(static, user)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trie import Bitmap, PrefixTrie
 from trie.step import items, start, step
+from trie.torch_starts import TorchStarts
 
 
 def test_static_width_is_the_children_of_the_widest_nodes_and_never_too_small():
@@ -35,7 +36,8 @@ def test_advance_finds_the_child_of_every_node_or_none(sizes):
 
 def without_tables(trie):
     """The view of a catalogue that is too large for tables."""
-    return replace(trie, table=(None,) * trie.trie.length, first_row=(None,) * (trie.trie.length + 1))
+    starts = tuple(TorchStarts.from_starts(each, "cpu") for each in trie.trie.arrays.starts)
+    return replace(trie, starts=starts, table=(None,) * trie.trie.length, first_row=(None,) * (trie.trie.length + 1))
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(2, 9, 3), (40, 40, 40), (2, 2), (300, 3, 3, 3)]))
@@ -52,6 +54,7 @@ def test_look_ups_with_and_without_tables_equal_those_row_by_row(seed, sizes):
         first, nodes = [*first.tolist(), len(codes)], torch.arange(len(first) + 1)
         for trie in (small, without_tables(small)):
             assert trie.first(depth, nodes).tolist() == first
+            assert [end.tolist() for end in trie.row_range(depth, nodes[:-1])] == [first[:-1], first[1:]]
             assert trie.node_above(depth, positions).tolist() == above.flatten().tolist()
             assert trie.node_above(len(sizes) + 1, positions).tolist() == positions.tolist()
             if depth < len(sizes):
