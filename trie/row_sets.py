@@ -26,6 +26,9 @@ class RowSets:
     num_positions: int
     batch_size: int
 
+    share = 1.0
+    """As in `Bitmap`: few rows are denied, and of short lists nobody asks."""
+
     def count(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "..."]:
         """How many rows of each user's set lie in the range."""
         first, last = self.places(lo, hi)
