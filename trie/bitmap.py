@@ -5,6 +5,7 @@ position is the count of its word and the bits below it (rank; Jacobson 1989, "S
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -58,6 +59,11 @@ class Bitmap:
     def num_allowed(self) -> int:
         """How many rows are allowed; waits for the device."""
         return int(self.before[-1] + _popcount(self.words[-1].clone()))
+
+    @cached_property
+    def share(self) -> float:
+        """The share of the rows that is allowed; 1 where none is, and of none."""
+        return (self.num_allowed or self.num_positions) / max(self.num_positions, 1)
 
     @property
     def lists(self) -> None:

@@ -9,8 +9,15 @@ from torch import Tensor
 
 LOOK_AT = (1.25, 4.0)
 """How many of the highest slots are looked at first, and if these are too few: so many times those that are wanted."""
-Passes = Callable[[Tensor], Tensor]
-"""Which slots `[batch, some]` of each user may be taken, as booleans of the same shape."""
+
+
+class Passes(NamedTuple):
+    """Which slots may be taken."""
+
+    ask: Callable[[Tensor], Tensor]
+    """Of slots `[batch, some]` of each user: booleans of the same shape."""
+    share: float = 1.0
+    """About which share of all may be, at the least; it says how many to look at first."""
 
 
 class Choice(NamedTuple):
@@ -44,7 +51,7 @@ def masked(total: Float32[Tensor, "batch slots"], passes: Passes | None) -> Floa
     if passes is None:
         return total
     every = torch.arange(total.shape[1], device=total.device).expand_as(total)
-    return torch.where(passes(every), total, -torch.inf)
+    return torch.where(passes.ask(every), total, -torch.inf)
 
 
 def best(total: Float32[Tensor, "batch slots"], bound: Float32[Tensor, " batch"], *, most: int) -> Choice:
@@ -72,8 +79,9 @@ def best_passing(
         # without equal scores nothing more has to be looked at; of two dead ones the difference is nan
         if not bool((score.diff(dim=1) == 0).any()):
             return _cut(score, slot, bound, most)
-    for share in LOOK_AT:
-        choice = _best_passing(total, passes, bound, most=most, looked_at=int(share * (most + 1)) + 8)
+    few, many = LOOK_AT
+    for times in (min(few / passes.share, many) if passes else few, many):
+        choice = _best_passing(total, passes, bound, most=most, looked_at=int(times * (most + 1)) + 8)
         if choice is not None:
             return choice
     return None
@@ -95,7 +103,7 @@ def _best_passing(
     score, slot = score.gather(1, order), slot.gather(1, order)
     passing = score > -torch.inf
     if passes is not None:
-        passing &= passes(slot)
+        passing &= passes.ask(slot)
     # slots as good as the lowest may have equals that were not looked at
     enough = ((passing & (score > lowest)).sum(1) >= wanted) | (lowest[:, 0] == -torch.inf)
     if looked_at < slots and not bool(enough.all()):

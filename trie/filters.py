@@ -59,6 +59,11 @@ class Conjunction:
             return left > 0
         return torch.where(self.allow.listed(lo), self.allow.alive(lo, hi), left > 0)
 
+    @property
+    def share(self) -> float:
+        """As in `Bitmap`."""
+        return 1.0 if self.bitmap is None else self.bitmap.share
+
     def _parts(self) -> list:
         return [part for part in (self.bitmap, self.deny, self.allow) if part is not None]
 

@@ -107,7 +107,17 @@ def alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter |
     """Which slots of a listing pass; None: all."""
     if filters is None:
         return None
-    return lambda slot: alive(trie, depth, listing.child.gather(1, slot), filters)
+    ask = lambda slot: alive(trie, depth, listing.child.gather(1, slot), filters)  # noqa: E731
+    return Passes(ask, alive_share(trie, depth, filters))
+
+
+def alive_share(trie: TorchTrie, depth: int, filters: Filter | None) -> float:
+    """About which share of the nodes has something allowed below, at the least, if rows were allowed at random."""
+    if filters is None:
+        return 1.0
+    nodes = trie.trie.num_nodes[depth - 1] if depth <= trie.trie.length else trie.trie.num_rows
+    size = max(1.0, trie.trie.num_rows / nodes / 2)  # most nodes are smaller than the mean
+    return 1 - (1 - filters.share) ** size
 
 
 def _slots(trie: TorchTrie, depth: int, ranges: Ranges) -> tuple[Tensor, Tensor, Tensor]:

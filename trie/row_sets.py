@@ -30,6 +30,9 @@ class RowSets:
     fixed_length: bool = field(default=False, kw_only=True)
     """Whether joins keep the number of entries on the CPU, too, as they do elsewhere and when compiling."""
 
+    share = 1.0
+    """As in `Bitmap`: few rows are denied, and of short lists nobody asks."""
+
     def count(self, lo: Int64[Tensor, "batch *nodes"], hi: Int64[Tensor, "batch *nodes"]) -> Int64[Tensor, "..."]:
         """How many rows of each user's set lie in the range."""
         first, last = self.places(lo, hi)

@@ -14,7 +14,7 @@ from torch import Tensor
 from trie.choose import Choice, Passes, best, best_passing, choose, masked
 from trie.diversity import Cap, capped
 from trie.filters import Filter
-from trie.listing import Listing, Ranges, alive, child_ranges, children_to_ask, is_eager
+from trie.listing import Listing, Ranges, alive, alive_share, child_ranges, children_to_ask, is_eager
 from trie.scores import Score, normalised
 from trie.torch_trie import TorchTrie
 
@@ -145,7 +145,7 @@ def _among_all_codes(
     live = beams.score > -torch.inf
     if not bool(live.all()):
         total = torch.where(live[..., None], total, -torch.inf)
-    passes = partial(_are_children, trie, level, beams.node, filters)
+    passes = Passes(partial(_are_children, trie, level, beams.node, filters), alive_share(trie, level + 1, filters))
     choice = best_passing(total.flatten(1), passes, beams.bound, most=beam_size)
     if choice is None:
         return None

@@ -44,7 +44,7 @@ def test_a_list_longer_than_the_children_is_asked_about_them(monkeypatch, ask_al
     found, passes = children_to_ask(*of_the_root(trie, 3), AllowRows.from_rows(trie, [range(605), [42, 43], None]))
     assert (passes is None) == (ask_all == 512)
     every = torch.arange(100).expand(3, -1)
-    passing = found.used if passes is None else found.used & passes(every)
+    passing = found.used if passes is None else found.used & passes.ask(every)
     children = [found.child[user][passing[user]].tolist() for user in range(3)]
     assert children == [list(range(61)), [4], list(range(100))]
 
