@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from benchmarks.catalogues import CODES_PER_LEVEL, skewed_codes
 from benchmarks.decoders import made_generator, moved, unconstrained_search
@@ -133,7 +134,8 @@ def latencies(call: Call, *, batch: int, runs: int) -> dict[str, float]:
 
 def _searched(model: SearchModel, trie: TorchTrie, beam_size: int, history: Tensor, filters: Filter | None) -> Tensor:
     read = model.read_history(history.to(trie.device))
-    return beam_search(model, trie, read, batch_size=len(history), beam_size=beam_size, filters=filters).row
+    row = beam_search(model, trie, read, batch_size=len(history), beam_size=beam_size, filters=filters).row
+    return pad(row, (0, beam_size - row.shape[1]), value=-1)  # groups may differ in how many rows their users have left
 
 
 def _searched_compiled(

@@ -108,11 +108,14 @@ def alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter |
     if filters is None:
         return None
     ask = lambda slot: alive(trie, depth, listing.child.gather(1, slot), filters)  # noqa: E731
-    return Passes(ask, alive_share(trie, depth, filters))
+    return Passes(ask, alive_share(trie, depth, filters)) if is_eager(trie) else Passes(ask)
 
 
 def alive_share(trie: TorchTrie, depth: int, filters: Filter | None) -> float:
-    """About which share of the nodes has something allowed below, at the least, if rows were allowed at random."""
+    """About which share of the nodes has something allowed below, at the least, if rows were allowed at random.
+
+    It looks at the data, so it is for the CPU.
+    """
     if filters is None:
         return 1.0
     nodes = trie.trie.num_nodes[depth - 1] if depth <= trie.trie.length else trie.trie.num_rows
