@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from genrec.errors import ConfigError
 from genrec.generator.beam_search import PrefixCap
 from genrec.recommendation.candidates import Rank
 from genrec.recommendation.config import RecommendationConfig
@@ -53,6 +54,7 @@ def cap_of(
 
     Raises:
         ValueError: a cap below 1, or first codes that are none or more than an ID has.
+        ConfigError: the config has such first codes.
     """
     most = config.max_per_prefix if max_per_prefix is None else max_per_prefix
     depth = config.prefix_depth if prefix_depth is None else prefix_depth
@@ -63,5 +65,6 @@ def cap_of(
     if most < 1:
         raise ValueError(f"max_per_prefix must be at least 1, got {most}")
     if not 1 <= depth <= id_length:
-        raise ValueError(f"prefix_depth must lie in 1..{id_length}, the codes of an ID; got {depth}")
+        name, error = ("recommendation.", ConfigError) if prefix_depth is None else ("", ValueError)
+        raise error(f"{name}prefix_depth must lie in 1..{id_length}, the codes of an ID; got {depth}")
     return PrefixCap(depth, most) if most < k else None

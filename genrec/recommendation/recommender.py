@@ -135,8 +135,8 @@ class Recommender:
         spent: a list's `exact` says which. Filters, added items and caps are part of the proof.
 
         `max_per_prefix`: at most so many items whose first `prefix_depth` codes are the same: of all lists that hold
-        this, the one that takes the items from the best on. As many as `k`: no cap. A beam is capped too, but wider,
-        so `certified` counts fewer than without.
+        this, the one that takes the items from the best on. As many as `k`: no cap. The beam has a wider cap of its
+        own, so `certified` can count fewer than without.
         """
         if beam_size is not None and beam_size < 1:
             raise ValueError(f"beam_size must be at least 1, got {beam_size}")

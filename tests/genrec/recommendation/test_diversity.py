@@ -6,6 +6,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from genrec.errors import ConfigError
 from genrec.generator.beam_search import PrefixCap
 from genrec.recommendation.diversity import Groups, cap_of_beam, groups_of, within_cap
 from genrec.recommendation.recommender import RecommendationConfig, Request
@@ -174,6 +175,12 @@ def test_a_proof_of_a_capped_list_can_come_from_scoring_everything(make_recommen
 def test_a_cap_that_makes_no_sense_is_refused(make_recommender, wrong, message):
     with pytest.raises(ValueError, match=message):
         make_recommender().recommend([["i01"]], **wrong)
+
+
+def test_a_config_that_counts_more_codes_than_an_id_has_is_refused_by_name(make_recommender):
+    recommender = make_recommender(max_per_prefix=1, prefix_depth=9)
+    with pytest.raises(ConfigError, match=r"recommendation\.prefix_depth must lie in 1\.\.3"):
+        recommender.recommend([["i01"]])
 
 
 @pytest.mark.parametrize("wrong", [{"max_per_prefix": 0}, {"prefix_depth": 0}])
