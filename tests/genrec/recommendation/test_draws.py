@@ -143,6 +143,16 @@ def test_lists_get_shorter_only_where_items_run_out(make_recommender):
     assert list(recommender.sample([["i01"]], 10, seed=1, allow=["i01"])[0]) == []
 
 
+def test_either_part_of_the_catalogue_can_be_all_that_is_left(make_recommender):
+    recommender = make_recommender("added")
+    items = recommender.catalogue.item_ids.tolist()
+    for kept in ("i", "n"):
+        left = recommender.without([item for item in items if item[0] != kept])
+        found = left.sample([["i01"]], 44, seed=0, exclude_history=False)[0]
+        assert sorted(ids(found)) == [item for item in items if item[0] == kept] and found.exact
+        assert sum(math.exp(entry.score) for entry in found) == pytest.approx(1, abs=1e-4)
+
+
 def test_a_budget_that_is_too_small_for_a_filter_is_told(make_recommender):
     history, deny = ["i03"], [f"i{row:02d}" for row in range(30)]
     enough = make_recommender(beam_size=1).sample([history] * 50, 3, seed=0, deny=deny)
