@@ -3,7 +3,6 @@
 Exit codes: 0, 2 for usage or bad input, 1 for a failure. Heavy imports wait until a command runs.
 """
 
-import json
 import logging
 import os
 import sys
@@ -13,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from genrec.errors import ConfigError, DataError, GenRecError, InputError
+from genrec.errors import GenRecError, InputError
+from genrec.list_commands import AsJson, RunArgument, explain, print_json, recommend, sample
 
 app = typer.Typer(
     name="genrec",
@@ -28,12 +28,10 @@ app.add_typer(config_app, name="config")
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a built-in name such as demo.")]
 RunOrConfig = Annotated[str, typer.Argument(metavar="RUN-or-CONFIG", help="A run folder, or a config as for `run`.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a trained generator.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[section.key=value ...]", help="Changes to the config.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; by default runs/<name of the config>.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def main() -> None:
@@ -64,7 +62,7 @@ def demo(as_json: AsJson = False, out: Out = None) -> None:
     result = _run("demo", [], out=out, until="evaluate")
     assert result.metrics is not None
     if as_json:
-        _print_json(demo_summary(result.metrics))
+        print_json(demo_summary(result.metrics))
         return
     print(recommendations_shown(result.path))
     print(results_table(result.metrics))
@@ -79,7 +77,7 @@ def run(config: ConfigArgument, overrides: Overrides = None, out: Out = None, as
     if result.metrics is None:
         return
     if as_json:
-        _print_json({"run": str(result.path), **result.metrics})
+        print_json({"run": str(result.path), **result.metrics})
     else:
         print(results_table(result.metrics))
 
@@ -88,7 +86,7 @@ def _stage_command(stage: str, text: str) -> Callable[..., None]:
     def command(source: RunOrConfig, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
         result = _run(source, overrides, out=out, until=stage)
         if as_json and _is_main_process():
-            _print_json({"run": str(result.path), "stage": stage, **(result.metrics or {})})
+            print_json({"run": str(result.path), "stage": stage, **(result.metrics or {})})
 
     command.__doc__ = text
     return app.command(name=stage)(command)
@@ -102,89 +100,8 @@ _stage_command("train", "Train the generator (after the stages before it); also 
 _stage_command("evaluate", "Measure the generator and the baselines (after the stages before it).")
 
 
-@app.command()
-def recommend(
-    run: RunArgument,
-    history: Annotated[str | None, typer.Option(help="Item ids, oldest first, separated by commas.")] = None,
-    histories: Annotated[
-        Path | None, typer.Option(help="JSONL or Parquet with item_ids, and user_id if known.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSONL or Parquet for the answers to --histories.")] = None,
-    k: Annotated[int | None, typer.Option("-k", min=1, help="Items per list.")] = None,
-    keep_history: Annotated[bool, typer.Option("--keep-history", help="Items of the history may come again.")] = False,
-    allow: Annotated[Path | None, typer.Option(help="File of item ids, one a line: only these.")] = None,
-    deny: Annotated[Path | None, typer.Option(help="File of item ids, one a line: never these.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only items with column=value, column!=value, column<=number or column>=number; repeatable."),
-    ] = None,
-    beam_size: Annotated[int | None, typer.Option(min=1, help="Candidates kept per level.")] = None,
-    rank: Annotated[str | None, typer.Option(help="codes or blend; by default as the run says.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Search on until a list by codes is proven.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Recommend items for one history, or for a file of histories."""
-    from genrec.recommendation.files import read_item_ids, recommend_file
-    from genrec.recommendation.recommender import Recommender
-    from genrec.recommendation.where import where_of
-
-    if (history is None) == (histories is None):
-        raise ConfigError("give either --history ID,ID,... or --histories FILE")
-    if (histories is None) != (out is None):
-        raise ConfigError("--histories FILE and --out FILE go together")
-    recommender = Recommender.from_pretrained(run)
-    options: dict[str, Any] = {
-        "k": k,
-        "exclude_history": False if keep_history else None,
-        "allow": None if allow is None else read_item_ids(allow),
-        "deny": None if deny is None else read_item_ids(deny),
-        "beam_size": beam_size,
-        "rank": rank,
-        "exact": exact,
-    }
-    try:
-        options["where"] = where_of(where) if where else None
-        if histories is not None and out is not None:
-            _print_json(recommend_file(recommender, histories, out, **options))
-            return
-        found = recommender.recommend([_ids_of(history)], **options)[0]
-    except ValueError as error:
-        raise DataError(str(error)) from error
-    if exact and not found.exact:
-        print(f"only the first {found.certified} are proven; raise recommendation.exact_beam_budget", file=sys.stderr)
-    if found.ignored:
-        print(f"ignored, not in the catalogue: {', '.join(found.ignored)}", file=sys.stderr)
-    if as_json:
-        _print_json(
-            {
-                "recommendations": [entry._asdict() for entry in found],
-                "certified": found.certified,
-                "exact": found.exact,
-                "ignored": list(found.ignored),
-            }
-        )
-        return
-    for place, entry in enumerate(found, start=1):
-        title = recommender.catalogue.title(recommender.catalogue.row_of[entry.item_id])
-        print(f"{place:>3}  {entry.item_id}  {entry.score:8.3f}  {title}")
-
-
-@app.command()
-def explain(
-    run: RunArgument,
-    history: Annotated[str, typer.Option(help="Item ids, oldest first, separated by commas.")],
-    item: Annotated[str, typer.Option(help="The item_id to explain.")],
-    k: Annotated[int | None, typer.Option("-k", min=1, help="Items per list.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say, code by code, why an item scores what it does after a history."""
-    from genrec.recommendation.recommender import Recommender
-
-    explained = Recommender.from_pretrained(run).explain(_ids_of(history), item, k=k)
-    if as_json:
-        _print_json(explained.as_dict())
-    else:
-        print(explained.table())
+for _command in (recommend, sample, explain):
+    app.command()(_command)
 
 
 @app.command("add-items")
@@ -214,7 +131,7 @@ def add_items(
     if added.drift is not None:
         progress.say(added.drift.table())
     if as_json:
-        _print_json(added.as_dict())
+        print_json(added.as_dict())
 
 
 @app.command()
@@ -251,12 +168,7 @@ def config_schema() -> None:
     """Print the JSON schema of configs, for editors."""
     from genrec.config import schema
 
-    _print_json(schema())
-
-
-def _ids_of(history: str | None) -> list[str]:
-    """The ids in a text with commas."""
-    return [part.strip() for part in (history or "").split(",") if part.strip()]
+    print_json(schema())
 
 
 def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: str) -> Any:
@@ -286,7 +198,3 @@ def _set_environment() -> None:
 def _is_main_process() -> bool:
     """Whether this is the process that speaks, of those that torchrun or accelerate started."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))

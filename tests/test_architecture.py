@@ -31,6 +31,7 @@ HEIGHTS = {
     "stages": 9,
     "pipeline": 10,
     "tables": 11,
+    "list_commands": 11,
     "cli": 12,
     "__main__": 13,
     "__init__": 13,

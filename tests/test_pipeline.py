@@ -131,6 +131,19 @@ def test_a_changed_choice_repeats_only_what_depends_on_it(finished, tmp_path):
     assert stages == ["prepare", "embed", "tokenize", "index", "train", "evaluate", "evaluate"]
 
 
+def test_a_cap_and_a_narrow_beam_train_nothing_again_and_show_in_the_figures(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.path, copy)
+    # 8 first codes, so that a list holds at most 8 items
+    options = ("recommendation.max_per_prefix=1", "recommendation.beam_mass=0.9", "evaluation.baselines=[]")
+    changed = run_pipeline("demo", overrides=[*SMALL, *options], out=copy)
+    log = [json.loads(line) for line in (copy / "log.jsonl").read_text().splitlines()]
+    stages = [entry["stage"] for entry in log if entry.get("event") == "stage"]
+    assert stages == ["prepare", "embed", "tokenize", "index", "train", "evaluate", "evaluate"]
+    assert changed.metrics["test"]["recall@10"] == changed.metrics["test"]["recall@20"]
+    assert finished.metrics["test"]["recall@10"] < finished.metrics["test"]["recall@20"]
+
+
 def test_the_command_line_does_what_run_pipeline_does(finished, tmp_path):
     done = genrec("run", "demo", *SMALL, "--out", tmp_path / "run", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -116,6 +116,62 @@ def test_bulk_answers_say_how_far_they_are_proven(call, tmp_path):
     assert duckdb.sql(f"SELECT certified FROM '{tmp_path / 'out.parquet'}'").fetchall() == [(6,), (None,)]
 
 
+def test_a_cap_is_asked_for_on_the_command_line(call, run):
+    recommender = Recommender.from_pretrained(run)
+    codes = recommender.generator.vocabulary.item_codes
+    first_code = {item: int(codes[row, 0]) for item, row in recommender.catalogue.row_of.items()}
+    options = ("--history", "i1", "-k", "4", "--rank", "codes", "--json")
+    counts = []
+    for cap in ((), ("--max-per-prefix", "1", "--prefix-depth", "1")):
+        code, out, _ = call("recommend", *options, *cap)
+        here = [first_code[entry["item_id"]] for entry in json.loads(out)["recommendations"]]
+        counts.append(max(map(here.count, here)))
+        assert code == 0
+    assert counts[0] > 1 and counts[1] == 1
+    code, _, err = call("recommend", *options, "--prefix-depth", "1")
+    assert code == 2 and "give max_per_prefix too" in err
+
+
+def test_a_sample_is_repeated_by_its_seed_and_keeps_to_filters(call):
+    options = ("--history", "i1,i2", "-k", "4", "--where", "brand=A", "--json")
+    samples = []
+    for seed in ("1", "1", "2", "3", "4"):
+        code, out, _ = call("sample", *options, "--seed", seed, "--temperature", "2")
+        samples.append([entry["item_id"] for entry in json.loads(out)["recommendations"]])
+        assert code == 0 and json.loads(out)["exact"] and len(set(samples[-1])) == 4
+        assert set(samples[-1]) <= {"i0", "i4", "i6", "i8", "i10"}  # brand A without the history
+    assert samples[0] == samples[1] and len(set(map(tuple, samples))) > 1
+
+
+def test_bulk_samples_are_those_of_one_call_with_the_same_seed(call, run, tmp_path):
+    lines = [["i1"], ["nope"], ["i1"], ["i3", "i4"]]
+    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"item_ids": line}) for line in lines))
+    with patch("genrec.recommendation.files._HISTORIES_AT_ONCE", 2):
+        code, out, _ = call(
+            "sample", "--histories", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl", "-k", "5", "--seed", "7"
+        )
+    assert code == 0 and json.loads(out)["histories"] == 4 and json.loads(out)["exact"] == 3
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    recommender = Recommender.from_pretrained(run)
+    together = recommender.sample([["i1"], ["i5"], ["i1"], ["i3", "i4"]], 5, seed=7)  # the second line draws nothing
+    for place in (0, 2, 3):
+        assert found[place]["item_ids"] == [entry.item_id for entry in together[place]]
+    assert found[0]["item_ids"] != found[2]["item_ids"] and found[1]["item_ids"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--seed"),
+        (("--seed", "1", "--temperature", "0"), "temperature must lie in 0.001..1000"),
+        (("--seed", str(2**70)), "integers of 64 bits"),
+    ],
+)
+def test_samples_that_cannot_be_drawn_end_with_code_two(call, options, message):
+    code, out, err = call("sample", "--history", "i1", *options)
+    assert code == 2 and out == "" and message in err
+
+
 def test_an_item_is_explained_as_json_and_as_a_table(call, run):
     code, out, _ = call("explain", "--history", "i1,i2", "--item", "i7", "-k", "12", "--json")
     explained = json.loads(out)

@@ -108,15 +108,15 @@ def alive_slots(trie: TorchTrie, depth: int, listing: Listing, filters: Filter |
     if filters is None:
         return None
     ask = lambda slot: alive(trie, depth, listing.child.gather(1, slot), filters)  # noqa: E731
-    return Passes(ask, alive_share(trie, depth, filters)) if is_eager(trie) else Passes(ask)
+    return Passes(ask, alive_share(trie, depth, filters))
 
 
 def alive_share(trie: TorchTrie, depth: int, filters: Filter | None) -> float:
     """About which share of the nodes has something allowed below, at the least, if rows were allowed at random.
 
-    It looks at the data, so it is for the CPU.
+    1 where looking at the data costs something: there nobody asks.
     """
-    if filters is None:
+    if filters is None or not is_eager(trie):
         return 1.0
     nodes = trie.trie.num_nodes[depth - 1] if depth <= trie.trie.length else trie.trie.num_rows
     size = max(1.0, trie.trie.num_rows / nodes / 2)  # most nodes are smaller than the mean

@@ -18,6 +18,11 @@ def gumbel(
     return -(-uniform.log()).log()
 
 
+def split(seed: Int64[Tensor, " users"], number: int | Int64[Tensor, " users"]) -> Int64[Tensor, " users"]:
+    """Seeds that draw independently of `seed`, and of those for any other `number`."""
+    return _mixed(_mixed(seed) + number)
+
+
 def _mixed(key: Int64[Tensor, "*places"]) -> Int64[Tensor, "*places"]:
     key = key + _GAMMA
     key = (key ^ _shifted(key, 30)) * _MIX_1

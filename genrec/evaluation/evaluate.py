@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,9 +57,9 @@ def rank_cases(
         recommender, interactions, cases, exclude_history=exclude_history, beam_size=beam_size
     ):
         targets = interactions.items[cases.ends[chosen]]
-        codes[chosen] = ranks_in_lists(candidates.rows, targets)
-        blended = rank_candidates(candidates, rank="blend", blend_weight=recommender.blend_weight)
-        blend[chosen] = ranks_in_lists(blended.rows, targets)
+        ranked = partial(rank_candidates, candidates, blend_weight=recommender.blend_weight)
+        codes[chosen] = ranks_in_lists(ranked(rank="codes").rows, targets)
+        blend[chosen] = ranks_in_lists(ranked(rank="blend").rows, targets)
         found[chosen] = found_in(candidates.rows[:, :50], targets)
         done += len(chosen)
         if progress:

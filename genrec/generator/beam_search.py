@@ -71,6 +71,7 @@ def beam_search(
     score: Score = "joint",
     cap: PrefixCap | None = None,
     mass: float = 1.0,
+    at_least: int = 1,
 ) -> Leaves:
     """The `beam_size` best items of every user by the log-probability of their codes, best first.
 
@@ -78,7 +79,8 @@ def beam_search(
     a prefix is kept only while an allowed item lies below it, so no beam ends in nothing (trie.filters). `score`:
     see `trie.step`. Users with fewer allowed items get -1 at the end of their rows.
 
-    `cap`: at most so many items that share a prefix. `mass`: the width adapts, see `trie.adaptive`; 1 for all beams.
+    `cap`: at most so many items that share a prefix. `mass`: the width adapts, but to no fewer beams than `at_least`,
+    see `trie.adaptive`; 1 for all beams.
     """
     if cap is not None:
         cap.check(trie.trie.length)
@@ -88,7 +90,7 @@ def beam_search(
     capped = None
     for level in range(trie.trie.length):
         if level:
-            beams = narrowed(trie, beams, mass=mass)
+            beams = narrowed(trie, beams, mass=mass, at_least=at_least)
             logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
         beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score, cap=capped)
         if cap is not None:

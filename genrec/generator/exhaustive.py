@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from genrec.generator.beam_search import CodeModel
+from genrec.generator.beam_search import CodeModel, PrefixCap
 from trie import Filter, Leaves, TorchTrie
 from trie.choose import best
+from trie.diversity import capped
 from trie.scores import Score
 
 LOGITS_AT_ONCE = 1 << 23
@@ -75,13 +76,20 @@ def best_of_catalogue(
     beam_size: int,
     filters: Filter | None = None,
     score: Score = "joint",
+    cap: PrefixCap | None = None,
 ) -> Leaves:
-    """What `beam_search` returns, found by scoring everything: nothing above the `bound` is missing."""
+    """What `beam_search` returns, found by scoring everything: nothing above the `bound` is missing.
+
+    But what `cap` leaves out raises no bound: its prefix has `most` better items.
+    """
     position = torch.arange(trie.trie.num_rows, device=trie.device)
     scores = score_positions(model, trie, read, positions=position, batch_size=batch_size, score=score)
     if filters is not None:
         everyone = position.expand(batch_size, -1)
         scores = scores.masked_fill(~filters.alive(everyone, everyone + 1), -torch.inf)
+    if cap is not None:
+        prefix = trie.node_above(cap.depth, position).expand(batch_size, -1)
+        scores, _ = capped(scores, prefix, most=cap.most)
     bound = torch.full((batch_size,), -torch.inf, device=trie.device)
     choice = best(scores, bound, most=beam_size)
     row = torch.where(choice.score > -torch.inf, trie.order[choice.slot].long(), -1)

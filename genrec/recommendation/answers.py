@@ -8,13 +8,17 @@ import numpy as np
 from jaxtyping import Int, Shaped
 from numpy import ndarray
 
-from genrec.recommendation.candidates import Candidates, Rank, Ranked, rank_candidates
+from genrec.recommendation.candidates import Ranked
 from genrec.recommendation.lists import Recommendation, RecommendationList
 from genrec.recommendation.requests import KnownRequest
+from genrec.recommendation.search import RowFilters
 from genrec.recommendation.where import Attributes, Condition
 
 LISTED_ROWS = 15_000
 """So many rows in allow lists cost as much as one more search: 5 ms on one CPU thread."""
+
+Order = Callable[[Sequence[KnownRequest], RowFilters, int], Ranked]
+"""What these requests get of the rows that pass, from a beam of that size."""
 
 _Conditions = tuple[Condition, ...]
 
@@ -24,31 +28,34 @@ class Answers:
     """What lists are made of, and how."""
 
     requests: Sequence[KnownRequest]
-    find: Callable[..., Candidates]
-    """`Recommender.find`."""
+    order: Order
     attributes: Attributes
     item_ids: Shaped[ndarray, " items"]
-    rank: Rank
-    blend_weight: float
     version: int
 
-    def lists(self, places: Sequence[int], beam_size: int, *, may_score_all: bool = False) -> list[RecommendationList]:
+    def all_lists(self, beam_size: int, *, batch_size: int) -> list[RecommendationList]:
+        """The lists of all requests, in batches of similarly long histories."""
+        found: dict[int, RecommendationList] = {}
+        for places in similar_lengths([request.history for request in self.requests], batch_size):
+            found |= zip(places, self.lists(places, beam_size), strict=True)
+        return [found[place] for place in range(len(self.requests))]
+
+    def lists(self, places: Sequence[int], beam_size: int) -> list[RecommendationList]:
         """The lists of these requests, all from a beam of that size."""
         found: dict[int, RecommendationList] = {}
         for conditions, together in self._searches(places).items():
-            candidates = self.find(
-                [self.requests[place].history for place in together],
-                beam_size=beam_size,
-                denied=[self.requests[place].denied for place in together],
-                allowed=[self._allowed(self.requests[place], conditions) for place in together],
-                passing=self.attributes.passing(conditions) if conditions else None,
-                may_score_all=may_score_all,
-            )
-            ranked = rank_candidates(candidates, rank=self.rank, blend_weight=self.blend_weight)
-            certified = candidates.certified.tolist() if self.rank == "codes" else [None] * len(together)
-            for row, place in enumerate(together):
-                found[place] = self._list(ranked, row, self.requests[place], certified[row])
+            requests = [self.requests[place] for place in together]
+            ranked = self.order(requests, self._filters(requests, conditions), beam_size)
+            found |= {place: self._list(ranked, row, requests[row]) for row, place in enumerate(together)}
         return [found[place] for place in places]
+
+    def _filters(self, requests: Sequence[KnownRequest], told: _Conditions) -> RowFilters:
+        """Those of a search that is `told` these conditions once for all."""
+        return RowFilters.needed(
+            [request.denied for request in requests],
+            [self._allowed(request, told) for request in requests],
+            self.attributes.passing(told) if told else None,
+        )
 
     def _searches(self, places: Sequence[int]) -> dict[_Conditions, list[int]]:
         """Places by the conditions that hold for a whole search, as one bitmap.
@@ -72,14 +79,14 @@ class Answers:
         passing = self.attributes.passing(request.where)
         return np.flatnonzero(passing) if request.allowed is None else request.allowed[passing[request.allowed]]
 
-    def _list(self, ranked: Ranked, row: int, request: KnownRequest, certified: int | None) -> RecommendationList:
+    def _list(self, ranked: Ranked, row: int, request: KnownRequest) -> RecommendationList:
         rows, scores = ranked.rows[row, : request.k].tolist(), ranked.scores[row, : request.k].tolist()
         found = tuple(
             Recommendation(str(self.item_ids[item]), min(score, 0.0))
             for item, score in zip(rows, scores, strict=True)
             if item >= 0
         )
-        proven = None if certified is None else min(certified, len(found))
+        proven = None if ranked.certified is None else min(int(ranked.certified[row]), len(found))
         return RecommendationList(found, proven, request.ignored, self.version)
 
 

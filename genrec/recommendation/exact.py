@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from genrec.recommendation.config import RecommendationConfig
 from genrec.recommendation.lists import RecommendationList
+from trie import TorchTrie
 
 ROUNDING = 1e-4
 """Relative error of a float32 probability that a beam's width allows for."""
@@ -33,6 +35,13 @@ class Limits(NamedTuple):
     """Codes of the largest level."""
     batch_size: int
 
+    @classmethod
+    def of(cls, tries: Sequence[TorchTrie], config: RecommendationConfig) -> "Limits":
+        """What a run's config grants searches in all of these: a beam as wide as the largest prunes nothing."""
+        leaves = max(each.trie.num_nodes[-1] for each in tries)
+        level_size = max(tries[0].trie.level_sizes)
+        return cls(min(config.exact_beam_budget, leaves), level_size, config.batch_size)
+
     def users_at_once(self, beam_size: int) -> int:
         """How many users a search of that width may have."""
         return max(1, min(self.batch_size, LOGITS_AT_ONCE // (beam_size * self.level_size)))
@@ -44,15 +53,18 @@ def prove(
     *,
     beam_size: int,
     limits: Limits,
+    widen: Callable[[RecommendationList, int], int] | None = None,
 ) -> list[RecommendationList]:
     """The lists, exact ones in the place of those that are not, as far as the limits reach.
 
     `answers` come from a beam of `beam_size`; `search(places, beam_size)` makes the lists at these places again. One
     whose width would be beyond the limits is searched as wide as they are, and stays unproven if that is too little.
+    `widen`: the beam after one that has found an unproven list; by default `next_width`.
     """
+    widen = widen or next_width
     answers, widths = list(answers), [beam_size] * len(answers)
     while wider := {
-        place: min(next_width(found, widths[place]), limits.beam_size)
+        place: min(widen(found, widths[place]), limits.beam_size)
         for place, found in enumerate(answers)
         if not found.exact and widths[place] < limits.beam_size
     }:
@@ -71,6 +83,11 @@ def next_width(found: RecommendationList, width: int) -> int:
     """The beam to search with after one of `width` has found an unproven list: twice as wide, or one that is sure."""
     sure = sure_width(found[-1].score)
     return min(sure, GROWTH * width) if sure > width else GROWTH * width  # a sure one can fail by rounding alone
+
+
+def twice(found: RecommendationList, width: int) -> int:
+    """The beam after one of `width` where no probability says how wide a sure one is, as for draws."""
+    return GROWTH * width
 
 
 def sure_width(score: float) -> int:

@@ -2,8 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from genrec.atomic_files import atomic_write
 from genrec.data.sources.files import open_text
 from genrec.data.sources.rows import quoted_path, quoted_text
 from genrec.errors import DataError
+from genrec.recommendation.draws import seeds_from
 from genrec.recommendation.lists import RecommendationList
 from genrec.recommendation.recommender import Recommender
 
@@ -24,6 +25,12 @@ _PARQUET_COLUMNS = (
 )
 
 
+_Line = tuple[int, dict[str, Any]]
+"""A line's place in the file, from 0, and what it says."""
+Ask = Callable[[Sequence[int], Sequence[Sequence[str]]], Sequence[RecommendationList]]
+"""The lists of histories, which come with their places in the file."""
+
+
 def recommend_file(recommender: Recommender, histories: Path, out: Path, **options: Any) -> dict[str, Any]:
     """Write a list for every line of `histories`; how many were read, left empty, and proven to be exact.
 
@@ -31,6 +38,23 @@ def recommend_file(recommender: Recommender, histories: Path, out: Path, **optio
     and the reason under "error". `certified`: how many at the head of a list are proven to be the exact top; null for
     a blend. `options`: those of `Recommender.recommend`.
     """
+    return _write_lists(recommender, histories, out, lambda _, asked: recommender.recommend(asked, **options))
+
+
+def sample_file(recommender: Recommender, histories: Path, out: Path, *, seed: int, **options: Any) -> dict[str, Any]:
+    """As `recommend_file`, with the lists of `Recommender.sample`, which takes the other `options`.
+
+    A line draws as it would in one call with the histories of all lines and this seed.
+    """
+    return _write_lists(
+        recommender,
+        histories,
+        out,
+        lambda places, asked: recommender.sample(asked, seed=seeds_from(seed, places), **options),
+    )
+
+
+def _write_lists(recommender: Recommender, histories: Path, out: Path, ask: Ask) -> dict[str, Any]:
     for path in (histories, out):
         if not path.name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
             raise DataError(f"{path}: {_FORMATS}")
@@ -41,8 +65,8 @@ def recommend_file(recommender: Recommender, histories: Path, out: Path, **optio
     def write(path: Path) -> None:
         lines = path.with_suffix(".lines") if out.suffix == ".parquet" else path
         with (gzip.open if out.suffix == ".gz" else open)(lines, "wt", encoding="utf-8") as file:
-            for batch in _batches(_read_histories(histories)):
-                for answer in _answers(recommender, batch, options):
+            for batch in _batches(enumerate(_read_histories(histories))):
+                for answer in _answers(recommender, batch, ask):
                     counts["histories"] += 1
                     counts["without_known_items"] += "error" in answer
                     counts["exact"] += answer["certified"] == len(answer["item_ids"])
@@ -67,11 +91,11 @@ def read_item_ids(path: Path) -> list[str]:
     return item_ids
 
 
-def _answers(recommender: Recommender, batch: Sequence[dict[str, Any]], options: dict[str, Any]) -> Iterator[dict]:
-    known = [any(item in recommender.catalogue.row_of for item in line["item_ids"]) for line in batch]
-    asked = [line["item_ids"] for line, is_known in zip(batch, known, strict=True) if is_known]
-    lists = iter(recommender.recommend(asked, **options) if asked else ())
-    for line, is_known in zip(batch, known, strict=True):
+def _answers(recommender: Recommender, batch: Sequence[_Line], ask: Ask) -> Iterator[dict]:
+    known = [any(item in recommender.catalogue.row_of for item in line["item_ids"]) for _, line in batch]
+    asked = list(compress(batch, known))
+    lists = iter(ask([place for place, _ in asked], [line["item_ids"] for _, line in asked]) if asked else ())
+    for (_, line), is_known in zip(batch, known, strict=True):
         if is_known:
             yield _answer(line, next(lists))
         else:
@@ -97,7 +121,7 @@ def _user(line: dict[str, Any]) -> dict[str, Any]:
     return {"user_id": str(line["user_id"])} if line.get("user_id") is not None else {}
 
 
-def _batches(lines: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batches(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
     while batch := list(islice(lines, _HISTORIES_AT_ONCE)):
         yield batch
 

@@ -15,11 +15,11 @@ class Recommendation(NamedTuple):
 
 @dataclass(frozen=True)
 class RecommendationList(Sequence[Recommendation]):
-    """What one history gets, best first."""
+    """What one history gets: the best first, or a sample in the order of its draws."""
 
     recommendations: tuple[Recommendation, ...]
     certified: int | None
-    """How many at the head are proven to be the exact top by their codes; None for a blend."""
+    """How many at the head are proven to be the exact top by their codes, or the first draws; None for a blend."""
     ignored: tuple[str, ...] = ()
     """Ids of the history that the catalogue does not have."""
     version: int = 0
@@ -29,8 +29,8 @@ class RecommendationList(Sequence[Recommendation]):
     def exact(self) -> bool:
         """Whether the whole list is proven to be the true top in the true order, up to float32 rounding and ties.
 
-        A list that is shorter than asked for is exact too: nothing else was left. False for a blend, which proves
-        nothing.
+        Of a sample: that no search would draw another. A list that is shorter than asked for is exact too: nothing else
+        was left. False for a blend, which proves nothing.
         """
         return self.certified == len(self)
 

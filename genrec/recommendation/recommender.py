@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -12,18 +12,20 @@ from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
-from genrec.generator.groups import in_groups
 from genrec.generator.model import Generator
 from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
-from genrec.recommendation.answers import Answers, similar_lengths
-from genrec.recommendation.candidates import Candidates, Rank, find_candidates
+from genrec.recommendation.answers import Answers, Order, similar_lengths
+from genrec.recommendation.candidates import Candidates, Rank
 from genrec.recommendation.captured import Captured, captured_searches
 from genrec.recommendation.config import RecommendationConfig
-from genrec.recommendation.exact import Limits, first_width, prove
+from genrec.recommendation.draws import check_temperature, seeds_for
+from genrec.recommendation.exact import Limits, first_width, prove, twice
 from genrec.recommendation.explanation import Explanation
 from genrec.recommendation.given_items import log_probs_of, reading_of
 from genrec.recommendation.lists import Recommendation, RecommendationList
+from genrec.recommendation.plan import cap_of, plan_of
+from genrec.recommendation.readings import Readings
 from genrec.recommendation.requests import Request, known_history, known_request, rows_of
 from genrec.recommendation.search import RowFilters, Search
 from genrec.recommendation.stock import in_stock, without_rows
@@ -94,22 +96,29 @@ class Recommender:
         beam_size: int | None = None,
         rank: Rank | None = None,
         exact: bool = False,
+        max_per_prefix: int | None = None,
+        prefix_depth: int | None = None,
     ) -> list[RecommendationList]:
         """A list of at most `k` items for every history (item ids, oldest first); None takes the run's default.
 
         The whole history is excluded, however few of its items the model reads. `allow`, `deny` and `where`
         (conditions on the items' fields, see `genrec.recommendation.where`) hold for every history; lists are shorter
-        than `k` where fewer items are left. `exact`: see `answer`.
+        than `k` where fewer items are left. `exact`, `max_per_prefix`, `prefix_depth`: see `answer`.
 
         Raises:
             UnknownItemError: a history is empty or has no known item.
-            ValueError: `k` or `beam_size` below 1, an `allow` or `where` that allows no item of the catalogue, or
-                `exact` for lists that are ranked by the blend.
+            ValueError: `k` or `beam_size` below 1, an `allow` or `where` that allows no item of the catalogue, a cap
+                that makes no sense, or `exact` for lists that are ranked by the blend.
         """
-        chosen_k = self.config.k if k is None else k
-        exclude = self.config.exclude_history if exclude_history is None else exclude_history
-        requests = [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
-        return self.answer(requests, beam_size=beam_size, rank=rank, exact=exact)
+        requests = self._requests(histories, k, exclude_history, allow, deny, where)
+        return self.answer(
+            requests,
+            beam_size=beam_size,
+            rank=rank,
+            exact=exact,
+            max_per_prefix=max_per_prefix,
+            prefix_depth=prefix_depth,
+        )
 
     def answer(
         self,
@@ -118,30 +127,76 @@ class Recommender:
         beam_size: int | None = None,
         rank: Rank | None = None,
         exact: bool = False,
+        max_per_prefix: int | None = None,
+        prefix_depth: int | None = None,
     ) -> list[RecommendationList]:
         """As `recommend`, with every request's own filters, searched together in batches.
 
         `exact`: lists that a beam, narrow by default, does not prove to be the true top by their codes are searched
         again, wider, until they are proven, up to float32 rounding and ties, or the config's `exact_beam_budget` is
-        spent: a list's `exact` says which. Filters and added items are part of the proof.
+        spent: a list's `exact` says which. Filters, added items and caps are part of the proof.
+
+        `max_per_prefix`: at most so many items whose first `prefix_depth` codes are the same: of all lists that hold
+        this, the one that takes the items from the best on. As many as `k`: no cap. The beam has a wider cap of its
+        own, so `certified` can count fewer than without.
         """
-        rank = self._checked_rank(rank, exact=exact)
         if beam_size is not None and beam_size < 1:
             raise ValueError(f"beam_size must be at least 1, got {beam_size}")
         most = max([1, *(request.k for request in requests)])
+        cap = cap_of(self.config, max_per_prefix, prefix_depth, k=most, id_length=self.trie.trie.length)
+        plan = plan_of(self.config, rank, k=most, cap=cap, exact=exact)
         if beam_size is None:
             beam_size = first_width(most, self.config.beam_size) if exact else self.config.beam_size
+        making = self._answers(requests, partial(self._readings.best, plan))
         width = min(max(beam_size, most), len(self.catalogue))
-        known = [known_request(each, place, self.catalogue, self._attributes) for place, each in enumerate(requests)]
-        names = self.catalogue.item_ids
-        making = Answers(known, self.find, self._attributes, names, rank, self.blend_weight, self.version)
-        answers: dict[int, RecommendationList] = {}
-        for places in similar_lengths([request.history for request in known], self.config.batch_size):
-            answers |= zip(places, making.lists(places, width), strict=True)
-        lists = [answers[place] for place in range(len(requests))]
-        if not exact:
-            return lists
-        return prove(lists, partial(making.lists, may_score_all=True), beam_size=width, limits=self._limits)
+        lists = making.all_lists(width, batch_size=self.config.batch_size)
+        return prove(lists, making.lists, beam_size=width, limits=self._limits) if exact else lists
+
+    def sample(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int | None = None,
+        *,
+        seed: SupportsIndex | Sequence[SupportsIndex],
+        temperature: float = 1.0,
+        exclude_history: bool | None = None,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] | None = None,
+        where: Where | None = None,
+    ) -> list[RecommendationList]:
+        """A list of at most `k` different items for every history, drawn one after the other by their probability.
+
+        `seed`: one for each history, or one for all, in which case each history's own follows from it and its place:
+        equal ones get different draws. See `draw`; for the other arguments `recommend`.
+
+        Raises:
+            UnknownItemError: a history is empty or has no known item.
+            ValueError: as `recommend`, or a `seed` or `temperature` that cannot be used.
+        """
+        requests = self._requests(histories, k, exclude_history, allow, deny, where)
+        seeds = seeds_for(seed, len(requests))
+        seeded = [request._replace(seed=own) for request, own in zip(requests, seeds, strict=True)]
+        return self.draw(seeded, temperature=temperature)
+
+    def draw(self, requests: Sequence[Request], *, temperature: float = 1.0) -> list[RecommendationList]:
+        """As `sample`, with every request's own seed and filters, searched together in batches.
+
+        The items of a list are in the order of their draws, and each is drawn from what the draws before have left.
+        Probabilities are those of the "catalog" score, however the run ranks: they sum to 1 over all items, of which
+        the added ones have their share. What a filter leaves out leaves its probability to the others, in proportion.
+        An entry's `score` is its natural log-probability before any draw and filter.
+
+        The same seed draws the same in any batch, up to float32 rounding, and a filter only takes items out of the
+        draws. `temperature` divides the logits of every code: below 1 likely items become likelier. A list's `exact`
+        says that it is proven to be the sample; else the config's `exact_beam_budget` was too little for filters that
+        leave out much of what is likely, and the draws after the first `certified` may have missed some.
+        """
+        check_temperature(temperature)
+        making = self._answers(requests, partial(self._readings.draws, temperature))
+        most = max([1, *(request.k for request in requests)])
+        width = min(first_width(most, self.config.beam_size), len(self.catalogue))
+        lists = making.all_lists(width, batch_size=self.config.batch_size)
+        return prove(lists, making.lists, beam_size=width, limits=self._limits, widen=twice)
 
     def find(
         self,
@@ -151,31 +206,14 @@ class Recommender:
         denied: Sequence[Int[ndarray, " _"]] | None = None,
         allowed: Sequence[Int[ndarray, " _"] | None] | None = None,
         passing: Bool[ndarray, " rows"] | None = None,
-        may_score_all: bool = False,
     ) -> Candidates:
-        """Candidates for histories in rows: what serving and evaluation share. See `find_candidates`.
+        """Candidates of the run's own lists for histories in rows, for either ranking: what evaluation looks at.
 
         Rows that are `denied` or alone `allowed` are each history's own; those that are `passing` are everyone's.
         """
-        if allowed is not None and all(rows is None for rows in allowed):
-            allowed = None
-        if denied is not None and not any(len(rows) for rows in denied):
-            denied = None
-        filters = RowFilters(denied, allowed, passing)
-
-        def group(users: slice) -> Candidates:
-            search = Search.of(
-                self.model,
-                histories[users],
-                score=self.config.score,
-                beam_size=beam_size,
-                may_score_all=may_score_all,
-                captured=self._captured,
-            )
-            return find_candidates(search, self.trie, filters=filters.of(users), added=self.added)
-
-        found = in_groups(group, len(histories), beam_size=beam_size, device=self.generator.device)
-        return Candidates(*map(np.concatenate, zip(*found, strict=True)))
+        cap = cap_of(self.config, None, None, k=self.config.k, id_length=self.trie.trie.length)
+        plan = plan_of(self.config, "blend", k=self.config.k, cap=cap)
+        return self._readings.candidates(plan, histories, RowFilters.needed(denied, allowed, passing), beam_size)
 
     def score_items(
         self, histories: Sequence[Sequence[str]], item_ids: Sequence[str]
@@ -247,7 +285,7 @@ class Recommender:
     @property
     def blend_weight(self) -> float:
         """Weight of the item head in a blend."""
-        return 0.5 if self.config.blend_weight is None else self.config.blend_weight
+        return self.config.weight_of_item_head
 
     @cached_property
     def _attributes(self) -> Attributes:
@@ -264,23 +302,31 @@ class Recommender:
         return captured_searches(self.model, scores, beam_size=beam_size, batch_size=self.config.batch_size)
 
     @property
-    def _limits(self) -> Limits:
-        """What a proof may take: a beam as wide as the larger trie prunes nothing."""
-        tries = [self.trie.trie, *([] if self.added is None else [self.added.trie.trie])]
-        leaves = max(trie.num_nodes[-1] for trie in tries)
-        return Limits(
-            min(self.config.exact_beam_budget, leaves), max(self.trie.trie.level_sizes), self.config.batch_size
-        )
+    def _readings(self) -> Readings:
+        return Readings(self.model, self.trie, self.added, self.config, self._captured)
 
-    def _checked_rank(self, rank: Rank | None, *, exact: bool) -> Rank:
-        if rank not in (None, "codes", "blend"):
-            raise ValueError(f"rank must be 'codes' or 'blend', got {rank!r}")
-        if exact and (rank or self.config.rank) != "codes":
-            whose = "the run's default" if rank is None else "asked for"
-            raise ValueError(
-                f"only a ranking by codes can be exact, and rank='blend' is {whose}; give rank='codes' too"
-            )
-        return rank or self.config.rank
+    @property
+    def _limits(self) -> Limits:
+        """What a proof may take."""
+        return Limits.of([self.trie] if self.added is None else [self.trie, self.added.trie], self.config)
+
+    def _requests(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int | None,
+        exclude_history: bool | None,
+        allow: Sequence[str] | None,
+        deny: Sequence[str] | None,
+        where: Where | None,
+    ) -> list[Request]:
+        """One for each history, all with the same filters; None takes the run's default."""
+        chosen_k = self.config.k if k is None else k
+        exclude = self.config.exclude_history if exclude_history is None else exclude_history
+        return [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
+
+    def _answers(self, requests: Sequence[Request], order: Order) -> Answers:
+        known = [known_request(each, place, self.catalogue, self._attributes) for place, each in enumerate(requests)]
+        return Answers(known, order, self._attributes, self.catalogue.item_ids, self.version)
 
 
 def best_device() -> Literal["cuda", "cpu"]:

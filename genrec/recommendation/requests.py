@@ -25,6 +25,8 @@ class Request(NamedTuple):
     deny: Sequence[str] | None = None
     where: Where | None = None
     """Only items with such fields; see `genrec.recommendation.where`."""
+    seed: int = 0
+    """Of its draws (`Recommender.draw`); an integer of 64 bits. Equal requests with one seed draw the same."""
 
 
 class KnownRequest(NamedTuple):
@@ -36,6 +38,7 @@ class KnownRequest(NamedTuple):
     allowed: Int[ndarray, " allowed"] | None
     where: tuple[Condition, ...]
     ignored: tuple[str, ...]
+    seed: int
 
 
 def known_request(request: Request, place: int, catalogue: Catalogue, attributes: Attributes) -> KnownRequest:
@@ -62,7 +65,7 @@ def known_request(request: Request, place: int, catalogue: Catalogue, attributes
     where = attributes.conditions(request.where) if request.where else ()
     if where:
         attributes.passing(where)
-    return KnownRequest(history, request.k, denied, allowed, where, ignored)
+    return KnownRequest(history, request.k, denied, allowed, where, ignored, request.seed)
 
 
 def known_history(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy import ndarray
 from torch import Tensor
 
 from genrec.data.batches import history_batch
-from genrec.generator.beam_search import beam_search
+from genrec.generator.beam_search import PrefixCap, beam_search, sample_search
 from genrec.generator.exhaustive import best_of_catalogue, score_positions
 from genrec.generator.search_model import ReadHistory, SearchModel
 from genrec.recommendation.captured import Captured
 from genrec.recommendation.stock import bitmap_of
 from trie import AllowRows, Bitmap, Conjunction, DenyRows, Filter, Leaves, TorchTrie
+from trie.sampling import SampledRows
 from trie.scores import Score
 
 
@@ -27,6 +29,20 @@ class RowFilters(NamedTuple):
     allowed: Sequence[Int[ndarray, " _"] | None] | None = None
     passing: Bool[ndarray, " rows"] | None = None
     """Which rows any of the histories may get."""
+
+    @classmethod
+    def needed(
+        cls,
+        denied: Sequence[Int[ndarray, " _"]] | None,
+        allowed: Sequence[Int[ndarray, " _"] | None] | None,
+        passing: Bool[ndarray, " rows"] | None,
+    ) -> "RowFilters":
+        """Those of these that filter something."""
+        if denied is not None and not any(len(rows) for rows in denied):
+            denied = None
+        if allowed is not None and all(rows is None for rows in allowed):
+            allowed = None
+        return cls(denied, allowed, passing)
 
     def of(self, users: slice) -> "RowFilters":
         """Those of some of the histories."""
@@ -39,10 +55,11 @@ class RowFilters(NamedTuple):
         denied, allowed, passing = self
         if denied is not None:
             denied = [_part(rows, first_row, num_rows) for rows in denied]
-            denied = denied if any(len(rows) for rows in denied) else None
         if allowed is not None:
             allowed = [None if rows is None else _part(rows, first_row, num_rows) for rows in allowed]
-        return RowFilters(denied, allowed, None if passing is None else passing[first_row : first_row + num_rows])
+        if passing is not None:
+            passing = passing[first_row : first_row + num_rows]
+        return RowFilters.needed(denied, allowed, passing)
 
     def on(self, trie: TorchTrie) -> Filter | None:
         """These filters on the rows of a trie (see `trie.filters`); None where everything is allowed."""
@@ -57,18 +74,37 @@ class RowFilters(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found for each history, best codes first; -1 fills rows of users with fewer items."""
+    """What was found for each history, highest keys first; -1 fills rows of users with fewer items."""
 
     rows: Int64[Tensor, "histories beams"]
     code_log_probs: Float32[Tensor, "histories beams"]
-    item_log_probs: Float32[Tensor, "histories beams"]
+    key: Float32[Tensor, "histories beams"]
+    """What the order goes by: `code_log_probs`, or of draws these with their noise."""
     bound: Float32[Tensor, " histories"]
-    """No row that is missing scores higher by its codes."""
+    """No row that is missing has a higher key."""
 
     @property
     def certified(self) -> Int64[Tensor, " histories"]:
-        """How many at the head are proven to be the exact top by their codes; see `trie.step.certified`."""
-        return ((self.code_log_probs >= self.bound[:, None]) & (self.rows >= 0)).sum(1)
+        """How many at the head are proven to be what no pruning would have left there; see `trie.step.certified`."""
+        return ((self.key >= self.bound[:, None]) & (self.rows >= 0)).sum(1)
+
+
+class Beam(NamedTuple):
+    """How wide a search is."""
+
+    size: int
+    cap: PrefixCap | None = None
+    mass: float = 1.0
+    """See `trie.adaptive`."""
+    at_least: int = 1
+    """So many beams are kept whatever the mass."""
+    may_score_all: bool = False
+    """Whether a beam that asks about every node anyway may do without choosing any; the same rows up to rounding."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but its size is asked for."""
+        return self.cap is None and self.mass == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +115,6 @@ class Search:
     history: Int[Tensor, "histories items"]
     read: ReadHistory
     score: Score
-    beam_size: int = 1
-    may_score_all: bool = False
-    """Whether a beam that asks about every node anyway may do without choosing any; the same rows up to rounding."""
     captured: Captured = field(default_factory=dict)
     """Searches that are replayed where they are the ones that are asked for."""
 
@@ -93,35 +126,54 @@ class Search:
         histories: Sequence[Int[ndarray, " _"]],
         *,
         score: Score,
-        beam_size: int = 1,
-        may_score_all: bool = False,
         captured: Captured | None = None,
     ) -> "Search":
         """Read the histories (item rows, oldest first, at least one each)."""
         config, device = model.generator.config, model.generator.device
         batch = history_batch(histories, max_items=config.max_items).to(device)
-        read = model.read_history(batch)
-        return cls(model, batch, read, score, beam_size, may_score_all, captured or {})
+        return cls(model, batch, model.read_history(batch), score, captured or {})
 
     @property
     def batch_size(self) -> int:
         """How many histories there are."""
         return len(self.history)
 
-    def leaves(self, trie: TorchTrie, filters: RowFilters) -> Leaves:
+    def leaves(self, trie: TorchTrie, filters: RowFilters, beam: Beam) -> Leaves:
         """The best rows of the trie for every history."""
-        captured = self.captured.get((trie, self.score, self.beam_size))
-        if captured is not None and captured.buckets.hold(self.history):
+        captured = self.captured.get((trie, self.score, beam.size))
+        if captured is not None and beam.is_plain and captured.buckets.hold(self.history):
             return captured(self.history, filters.on(trie))
-        every_node = self.may_score_all and asks_all(trie, self.beam_size)
-        return (best_of_catalogue if every_node else beam_search)(
+        every_node = beam.may_score_all and asks_all(trie, beam.size)
+        search = best_of_catalogue if every_node else partial(beam_search, mass=beam.mass, at_least=beam.at_least)
+        return search(
             self.model,
             trie,
             self.read,
             batch_size=self.batch_size,
-            beam_size=self.beam_size,
+            beam_size=beam.size,
             filters=filters.on(trie),
             score=self.score,
+            cap=beam.cap,
+        )
+
+    def draws(
+        self,
+        trie: TorchTrie,
+        filters: RowFilters,
+        *,
+        seeds: Int64[Tensor, " histories"],
+        num_samples: int,
+        temperature: float,
+    ) -> SampledRows:
+        """Rows of the trie for every history, drawn one after the other by their probability in it."""
+        return sample_search(
+            self.model,
+            trie,
+            self.read,
+            seeds=seeds,
+            num_samples=num_samples,
+            filters=filters.on(trie),
+            temperature=temperature,
         )
 
     def log_probs(self, trie: TorchTrie, rows: Int[ndarray, " rows"]) -> Float32[Tensor, "histories rows"]:

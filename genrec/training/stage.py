@@ -1,6 +1,7 @@
 """The training stage: prepared data, semantic IDs and trie in; a generator that has seen its best epoch out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -151,7 +152,9 @@ def _validation(inputs: TrainingInputs, plan: TrainingPlan) -> Cases:
 
 
 def _recommender(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> Recommender:
-    return Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, plan.recommendation)
+    # whole beams without a cap: what lists are made like later is no reason to train again
+    config = replace(plan.recommendation, beam_mass=1.0, max_per_prefix=None)
+    return Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, config)
 
 
 def _blend_weight(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> tuple[float, dict[str, float]]:

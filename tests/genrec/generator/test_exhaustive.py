@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.generator import exhaustive
-from genrec.generator.beam_search import beam_search
+from genrec.generator.beam_search import PrefixCap, beam_search
 from genrec.generator.exhaustive import best_of_catalogue, score_catalogue, score_positions
 from trie import AllowRows, Bitmap, DenyRows, PrefixTrie
 
@@ -154,3 +154,16 @@ def test_lists_of_allowed_rows_hold(small_generator, prefix_trie):
     read = generator.read_history(torch.tensor([[3], [9]]))
     found = best_of_catalogue(generator, trie, read, batch_size=2, beam_size=5, filters=filters)
     assert sorted(found.row[0].tolist()) == [-1, -1, -1, 3, 7] and bool((found.row[1] >= 0).all())
+
+
+@pytest.mark.parametrize("cap", [PrefixCap(1, 2), PrefixCap(2, 1), PrefixCap(3, 1)])
+def test_the_best_of_the_catalogue_holds_a_cap_that_costs_no_certificate(small_generator, prefix_trie, codes, cap):
+    generator, trie = small_generator(), prefix_trie.to("cpu")
+    read = generator.read_history(torch.tensor([[3, 9], [5, 7]]))
+    free = best_of_catalogue(generator, trie, read, batch_size=2, beam_size=40)
+    leaves = best_of_catalogue(generator, trie, read, batch_size=2, beam_size=12, cap=cap)
+    for order, rows in zip(free.row.tolist(), leaves.row.tolist(), strict=True):
+        prefixes = [tuple(codes[row, : cap.depth]) for row in order]
+        expected = [row for place, row in enumerate(order) if prefixes[:place].count(prefixes[place]) < cap.most]
+        assert rows == (expected + [-1] * 12)[:12]
+    assert (leaves.bound < leaves.score.masked_fill(leaves.row < 0, 0).amin(1)).all()

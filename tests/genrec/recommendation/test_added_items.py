@@ -139,14 +139,33 @@ def test_filters_are_split_at_the_first_added_row():
 
 
 def test_merged_lists_are_in_order_and_certified_down_to_what_may_be_missing_in_either():
-    first = Found(
-        torch.tensor([[1, 2, 3]]), torch.tensor([[-1.0, -3.0, -4.0]]), torch.zeros(1, 3), torch.tensor([-3.5])
-    )
-    second = Found(torch.tensor([[8, 9]]), torch.tensor([[-2.0, -5.0]]), torch.ones(1, 2), torch.tensor([-2.5]))
+    codes = torch.tensor([[-1.0, -3.0, -4.0]]), torch.tensor([[-2.0, -5.0]])
+    first = Found(torch.tensor([[1, 2, 3]]), codes[0], codes[0], torch.tensor([-3.5]))
+    second = Found(torch.tensor([[8, 9]]), codes[1], codes[1], torch.tensor([-2.5]))
     both = merged(first, second)
     assert both.rows.tolist() == [[1, 8, 2, 3, 9]]
-    assert both.item_log_probs.tolist() == [[0, 1, 0, 0, 1]]
+    assert both.code_log_probs.tolist() == [[-1, -2, -3, -4, -5]]
     assert both.certified.tolist() == [2]  # an unseen row of the second may score -2.5, above the -3 of row 2
+
+
+def test_merged_draws_are_in_the_order_of_their_keys():
+    first = Found(
+        torch.tensor([[1, 2]]), torch.tensor([[-4.0, -1.0]]), torch.tensor([[3.0, 0.5]]), torch.tensor([-9.0])
+    )
+    second = Found(torch.tensor([[8]]), torch.tensor([[-2.0]]), torch.tensor([[2.0]]), torch.tensor([1.0]))
+    both = merged(first, second)
+    assert both.rows.tolist() == [[1, 8, 2]] and both.code_log_probs.tolist() == [[-4, -2, -1]]
+    assert both.certified.tolist() == [2]
+
+
+@pytest.mark.parametrize("rank", ["codes", "blend"])
+def test_the_item_head_is_asked_for_a_blend_only(shop, monkeypatch, rank):
+    recommender, asked = shop(), []
+    ask = recommender.generator.item_logits
+    monkeypatch.setattr(recommender.generator, "item_logits", lambda summary: asked.append(1) or ask(summary))
+    recommender.recommend([["i03"]], rank=rank)
+    recommender.score_items([["i03"]], ["i05", "new0"])
+    assert len(asked) == (rank == "blend")
 
 
 def test_the_added_items_found_do_not_depend_on_the_beam(shop):

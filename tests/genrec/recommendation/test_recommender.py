@@ -108,6 +108,11 @@ def candidates():
     )
 
 
+def test_candidates_that_were_found_for_their_codes_cannot_be_blended():
+    with pytest.raises(ValueError, match="find the candidates with rank='blend'"):
+        blend(candidates()._replace(item_log_probs=None), 0.5)
+
+
 def test_a_blend_is_the_weighted_mean_normalised_over_the_beams_items():
     # 0.5 * (-1) + 0.5 * (-3) = -2 and 0.5 * (-2) + 0.5 * (-1) = -1.5
     total = math.log(math.exp(-2) + math.exp(-1.5))
