@@ -48,6 +48,8 @@ class Plan(NamedTuple):
     batches: Sequence[int]
     """Of the sweep."""
     runs: int
+    compiles: bool = False
+    """Whether a single history is also compared compiled; on a GPU the sweep does that."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Plan":
@@ -55,7 +57,7 @@ class Plan(NamedTuple):
         sizes = (2_000, 20_000, 50_000) if options.quick else (20_000, 1_000_000, 10_000_000)
         runs = 3 if options.quick else options.runs
         if options.device == "cpu":
-            return cls("cpu", sizes, options.ways or ("eager",), (1, BATCH), runs)
+            return cls("cpu", sizes, options.ways or ("eager",), (1, BATCH), runs, compiles=not options.quick)
         ways = options.ways or ("graphs", "eager", "compiled", "compiled graphs")
         return cls(options.device, sizes, ways, (1, BATCH, 256), runs)
 
@@ -85,7 +87,7 @@ def measured(plan: Plan) -> Iterator[dict[str, Any]]:
     Catalogues are made one after the other.
     """
     runs, small = plan.runs, plan.made(0)
-    seconds = against_generate(small, runs=runs)
+    seconds = against_generate(small, runs=runs, compiled=plan.compiles)
     figures: dict[str, Any] = {
         f"generate_ratio_batch{batch}": seconds[f"generate, batch {batch}"] / seconds[f"ours, batch {batch}"]
         for batch in (BATCH, 1)
@@ -93,6 +95,8 @@ def measured(plan: Plan) -> Iterator[dict[str, Any]]:
     figures["generate_ratio_batch64_token_encoder"] = (
         seconds["generate, batch 64"] / seconds["ours, token encoder, batch 64"]
     )
+    if plan.compiles:
+        figures["generate_ratio_batch1_compiled"] = seconds["generate, batch 1"] / seconds["ours, compiled, batch 1"]
     rate = matmul_flops_per_second(device=plan.device, size=2048 if plan.device == "cpu" else 8192)
     floor = BATCH * search_flops(read_length=HISTORY, beam_size=BEAM) / rate
     figures |= {"floor_ratio_batch64": seconds["ours, batch 64"] / floor, "matmul_gflops": rate / 1e9}
@@ -139,8 +143,11 @@ def sweep(name: str, catalogue: Catalogue, plan: Plan) -> dict[str, dict[str, fl
     return found
 
 
-def against_generate(catalogue: Catalogue, *, runs: int) -> dict[str, float]:
-    """Median seconds of a whole batch, ours by either encoder and transformers' with the trie callback."""
+def against_generate(catalogue: Catalogue, *, runs: int, compiled: bool) -> dict[str, float]:
+    """Median seconds of a whole batch, ours by either encoder and transformers' with the trie callback.
+
+    `compiled`: also of a single history by `torch.compile`, which wants a minute first.
+    """
     device = catalogue.trie.device
     by_tokens = catalogue._replace(model=made_model(catalogue.codes, device=device, encoder="bidirectional_tokens"))
     t5 = made_t5()
@@ -155,6 +162,8 @@ def against_generate(catalogue: Catalogue, *, runs: int) -> dict[str, float]:
             f"ours, token encoder, batch {batch}": by_tokens.search(batch, BEAM),
             f"generate, batch {batch}": finished(lambda read=read: generate(t5, read, allowed, beam_size=BEAM), device),
         }
+        if compiled and batch == 1:
+            calls["ours, compiled, batch 1"] = catalogue._replace(way="compiled").search(1, BEAM)
         result |= medians(calls, runs=runs)
     return result
 
