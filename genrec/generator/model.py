@@ -98,10 +98,6 @@ class Generator(PreTrainedModel):
         """Score of every item of the training as the next one, by the encoder's state alone."""
         return self.dropout(summary) @ self.embedding.all().T
 
-    def content_logits(self, summary: Float[Tensor, "targets width"]) -> Float[Tensor, "targets items"]:
-        """Score of every item, those that came after the training too, by what its codes alone say of it."""
-        return summary @ self.embedding.by_content().T
-
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""
         return self.prepare_search(self.summarise(history))

@@ -7,6 +7,7 @@ before it looks at anything else is the same for every beam, and kept. `Generato
 `next_code_logits` are the plain twins, equal up to float32 rounding.
 """
 
+from functools import cached_property
 from itertools import starmap
 from typing import NamedTuple
 
@@ -149,6 +150,14 @@ class SearchModel:
         read = self._short if is_short else self._long
         return ReadHistory(encoded.summary, read(encoded.states, bias))
 
+    def item_logits(self, summary: Float[Tensor, "histories width"]) -> Float[Tensor, "histories items"]:
+        """As `Generator.item_logits`, without adding up the items' vectors again."""
+        return summary @ self._item_vectors.T
+
+    def content_logits(self, summary: Float[Tensor, "histories width"]) -> Float[Tensor, "histories items"]:
+        """Score of every item, those that came after the training too, by what its codes alone say of it."""
+        return summary @ self._content_vectors.T
+
     def next_code_logits(
         self,
         read: ReadHistory,
@@ -174,6 +183,16 @@ class SearchModel:
             rows = layer.feed_forward(rows)
         logits = self.heads[len(written.key_values)](rows).view(*shape[:2], -1)
         return logits, Written((*written.key_values, tuple(kept)), written.ancestors)
+
+    @cached_property
+    def _item_vectors(self) -> Float[Tensor, "items width"]:
+        with torch.no_grad():
+            return self.generator.embedding.all()
+
+    @cached_property
+    def _content_vectors(self) -> Float[Tensor, "items width"]:
+        with torch.no_grad():
+            return self.generator.embedding.by_content()
 
     def _enter(
         self, read: ReadHistory, written: Written | None, codes: Tensor | None, parents: Tensor | None

@@ -115,3 +115,13 @@ def test_the_whole_search_compiles_into_one_graph_and_finds_the_same(small_gener
         eager, static = search(HISTORIES), compiled(HISTORIES)
     assert torch.equal(static.row[:, : eager.row.shape[1]], eager.row)
     torch.testing.assert_close(static.score[:, : eager.row.shape[1]], eager.score, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_items_are_scored_as_by_the_generator_again_and_again(small_generator):
+    generator = small_generator()
+    generator.embedding.add_items(torch.tensor([[1, 0, 2]]))
+    model, summary = SearchModel(generator), torch.randn(4, generator.config.width)
+    for _ in range(2):
+        torch.testing.assert_close(model.item_logits(summary), generator.item_logits(summary))
+        torch.testing.assert_close(model.content_logits(summary), summary @ generator.embedding.by_content().T)

@@ -162,7 +162,7 @@ def test_merged_draws_are_in_the_order_of_their_keys():
 def test_the_item_head_is_asked_for_a_blend_only(shop, monkeypatch, rank):
     recommender, asked = shop(), []
     ask = recommender.generator.item_logits
-    monkeypatch.setattr(recommender.generator, "item_logits", lambda summary: asked.append(1) or ask(summary))
+    monkeypatch.setattr(recommender.model, "item_logits", lambda summary: asked.append(1) or ask(summary))
     recommender.recommend([["i03"]], rank=rank)
     recommender.score_items([["i03"]], ["i05", "new0"])
     assert len(asked) == (rank == "blend")
