@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from genrec.errors import ConfigError
 from genrec.generator.beam_search import PrefixCap
+from genrec.recommendation.candidates import Candidates, rank_candidates
 from genrec.recommendation.diversity import Groups, cap_of_beam, groups_of, within_cap
 from genrec.recommendation.recommender import RecommendationConfig, Request
 from genrec.recommendation.search import asks_all
@@ -151,6 +152,16 @@ def test_what_stays_are_the_best_of_each_group_in_any_order():
     groups = Groups(2, np.array([[4, 4, 4, 9, 4]]))
     scores = np.array([[-3.0, -1.0, -2.0, -9.0, -np.inf]], dtype=np.float32)
     assert within_cap(scores, groups).tolist() == [[False, True, True, True, False]]
+
+
+def test_what_a_cap_leaves_out_counts_for_no_proof_and_the_others_move_up():
+    scores = np.array([[-1.0, -2.0, -3.0, -4.0]], dtype=np.float32)
+    found = Candidates(np.array([[5, 6, 7, 8]]), scores, np.array([3]), groups=Groups(1, np.array([[0, 0, 1, 2]])))
+    ranked = rank_candidates(found, rank="codes", blend_weight=0.5)
+    assert ranked.rows.tolist() == [[5, 7, 8, -1]] and ranked.scores.tolist() == [[-1, -3, -4, -np.inf]]
+    assert ranked.certified.tolist() == [2]  # of the three at the head one is gone
+    blended = rank_candidates(found._replace(item_log_probs=-scores - 9), rank="blend", blend_weight=1.0)
+    assert blended.rows.tolist() == [[8, 7, 6, -1]] and blended.certified is None
 
 
 def test_a_proof_of_a_capped_list_can_come_from_scoring_everything(make_recommender):
