@@ -14,7 +14,8 @@ class RecommendationConfig:
     beam_size: int = 50
     beam_mass: float = 1.0
     """Where the model is certain, the beam is narrower: prefixes are kept until they hold this share of all
-    probability, but enough for the list (`trie.adaptive`). 1: always the whole beam, as capped and exact lists have."""
+    probability, but enough for the list (`trie.adaptive`). 1: always the whole beam, as capped and exact lists have.
+    On a GPU, where shapes are fixed, it saves nothing."""
     exclude_history: bool = True
     """False where people come back to the same items, as in groceries."""
     rank: Rank = "blend"
