@@ -247,14 +247,17 @@ def test_permuting_the_catalogue_changes_only_the_row_numbers():
     assert [ids[row] for row in listed(one)[0]] == [ids[shuffle[row]] for row in listed(other)[0]]
 
 
-def test_logits_of_minus_infinity_are_no_children_and_make_no_nan():
-    trie = PrefixTrie.from_codes(np.array([[0, 0], [0, 1], [1, 0]])).to("cpu")
-    for score in ("joint", "catalog"):
-        beams = step(trie, 0, start(trie, 1), torch.zeros(1, 1, 2), beam_size=3, score=score)
-        dead_end = torch.tensor([[[0.0, -math.inf], [-math.inf, -math.inf]]])
-        leaves = items(trie, step(trie, 1, beams, dead_end, beam_size=3, score=score), beam_size=3)
+@pytest.mark.parametrize("level_size", [2, 9])
+@pytest.mark.parametrize("score", ["joint", "catalog"])
+def test_logits_of_minus_infinity_are_no_children_and_make_no_nan(score, level_size):
+    trie = PrefixTrie.from_codes(np.array([[0, 0], [0, 1], [1, 0]]), level_sizes=(2, level_size)).to("cpu")
+    for view in (trie, trie.with_static_shapes()):
+        beams = step(view, 0, start(view, 1), torch.zeros(1, 1, 2), beam_size=3, score=score)
+        dead_end = torch.full((1, 2, level_size), -math.inf)
+        dead_end[0, 0, 0] = 0.0
+        leaves = items(view, step(view, 1, beams, dead_end, beam_size=3, score=score), beam_size=3)
         assert listed(leaves) == ([0], pytest.approx([math.log(0.5)]))
-        assert not leaves.score.isnan().any()
+        assert not leaves.score.isnan().any() and leaves.bound[0] < -1e9
 
 
 def test_a_dead_beam_has_no_children_whatever_its_logits():
