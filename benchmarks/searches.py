@@ -108,15 +108,16 @@ def finished(call: Call, device: torch.device) -> Call:
     return lambda: (call(), torch.cuda.synchronize(device))[0]
 
 
-def medians(calls: Mapping[str, Call], *, runs: int) -> dict[str, float]:
-    """Median seconds of each call; they take turns, after one run of each that does not count."""
+def medians(calls: Mapping[str, Call], *, runs: int, times: int = 1) -> dict[str, float]:
+    """Median seconds of each call; they take turns of so many `times`, after one turn of each that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for run in range(runs + 1):
         for name, call in calls.items():
             began = perf_counter()
-            call()
+            for _ in range(times):
+                call()
             if run:
-                seconds[name].append(perf_counter() - began)
+                seconds[name].append((perf_counter() - began) / times)
     return {name: float(np.median(taken)) for name, taken in seconds.items()}
 
 

@@ -5,8 +5,9 @@ history needs one thread only. So a search takes the threads that torch would gi
 (`torch.set_num_threads`), each for a group of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from os import register_at_fork
 from threading import Barrier
@@ -15,8 +16,8 @@ from typing import TypeVar
 import torch
 
 Part = TypeVar("Part")
-GROUP_ROWS = 800
-"""So many beams fit the cache with what a layer makes of them: 1.6 MB at four times a width of 128."""
+GROUP_ROWS = 1600
+"""So many beams keep a thread busy for longer than Python takes between two operations."""
 
 
 def in_groups(search: Callable[[slice], Part], num_users: int, *, beam_size: int, device: torch.device) -> list[Part]:
@@ -26,9 +27,10 @@ def in_groups(search: Callable[[slice], Part], num_users: int, *, beam_size: int
         return [search(slice(0, num_users))]
     users = max(1, min(GROUP_ROWS // beam_size, -(-num_users // threads)))
     groups = [slice(first, min(first + users, num_users)) for first in range(0, max(num_users, 1), users)]
-    if threads == 1:
+    if threads > 1 and len(groups) > 1:
+        return list(_workers(threads).map(search, groups))
+    with _one_thread():
         return [search(group) for group in groups]
-    return list(_workers(threads).map(search, groups))
 
 
 @cache
@@ -46,6 +48,17 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 def _use_one_thread() -> None:
     torch.get_num_threads()  # makes this thread take over the number of all, which it would otherwise do later
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """This thread's operations run on it alone."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 # a forked process has none of its parent's threads

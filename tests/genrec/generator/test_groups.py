@@ -40,6 +40,14 @@ def test_a_batch_smaller_than_a_group_is_shared_among_the_threads(two_threads):
     assert parts == [slice(0, 4), slice(4, 8)]
 
 
+def test_a_single_history_is_searched_on_the_callers_thread_alone(two_threads):
+    found = in_groups(lambda _: (get_ident(), torch.get_num_threads()), 1, beam_size=50, device=CPU)
+    assert found == [(get_ident(), 1)] and torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError):
+        in_groups(lambda _: 1 // 0, 1, beam_size=50, device=CPU)
+    assert torch.get_num_threads() == 2
+
+
 def test_one_thread_searches_in_the_callers_own():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
