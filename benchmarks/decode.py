@@ -35,6 +35,8 @@ from tokenizer.plain_tables import plain_table
 from trie import AllowRows, Bitmap, Conjunction, DenyRows
 
 BEAM, BATCH = 50, 64
+MORE = 10
+"""Times as many runs where a difference of one or two per cent counts."""
 TURN = 5
 """Single histories come one after the other, as to a server: what another search left in the caches is not measured."""
 
@@ -102,20 +104,20 @@ def measured(plan: Plan) -> Iterator[dict[str, Any]]:
     rate = matmul_flops_per_second(device=plan.device, size=2048 if plan.device == "cpu" else 8192)
     floor = BATCH * search_flops(read_length=HISTORY, beam_size=BEAM) / rate
     figures |= {"floor_ratio_batch64": seconds["ours, batch 64"] / floor, "matmul_gflops": rate / 1e9}
-    figures["constraint_share_20k"], found = constraint_share(small, runs=4 * runs)
+    figures["constraint_share_20k"], found = constraint_share(small, runs=MORE * runs)
     seconds |= {f"20k: {name}": value for name, value in found.items()}
 
     middle = plan.made(1)
-    figures["constraint_share_1m"], found = constraint_share(middle, runs=4 * runs)
+    figures["constraint_share_1m"], found = constraint_share(middle, runs=MORE * runs)
     seconds |= {f"1m: {name}": value for name, value in found.items()}
-    shares, found, empty = filter_shares(middle, runs=4 * runs)
+    shares, found, empty = filter_shares(middle, runs=MORE * runs)
     figures |= {"filter_share_1m": max(shares.values()), "empty_lists_1m": empty}
     seconds |= {f"1m: {name}": value for name, value in found.items()}
     of_middle = {} if plan.device == "cpu" else sweep("1m", middle, plan)
     del middle
 
     large = plan.made(2)
-    found = medians({"20k": small.search(BATCH, BEAM), "10m": large.search(BATCH, BEAM)}, runs=4 * runs)
+    found = medians({"20k": small.search(BATCH, BEAM), "10m": large.search(BATCH, BEAM)}, runs=MORE * runs)
     figures["growth_20k_to_10m"] = found["10m"] / found["20k"] - 1
     seconds |= {f"growth, {name}": value for name, value in found.items()}
     figures |= {

@@ -20,7 +20,8 @@ class RecommendationConfig:
     """False where people come back to the same items, as in groceries."""
     rank: Rank = "blend"
     max_per_prefix: int | None = None
-    """At most so many items of a list that share their first codes, so that lists are more diverse; None: no cap."""
+    """At most so many items of a list that share their first codes, so that lists are more diverse; None: no cap. For
+    recommended lists; samples are not capped."""
     prefix_depth: int = 1
     """How many first codes that are."""
     blend_weight: float | None = None
