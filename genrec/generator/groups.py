@@ -1,6 +1,6 @@
 """Users in groups: on the CPU a search runs faster as several small ones side by side, one thread each, than as one.
 
-A group's states stay in a core's cache, and no thread waits for another at the end of every operation; a single
+No thread waits for another at the end of every operation, and a group's states are not far from its core; a single
 history needs one thread only. So a search takes the threads that torch would give to one operation
 (`torch.set_num_threads`), each for a group of its own.
 """

@@ -1,4 +1,3 @@
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -122,15 +121,6 @@ def test_bitmaps_over_different_numbers_of_rows_are_refused():
         one & other
     with pytest.raises(ValueError, match="100 rows need 2 words, got 3"):
         Bitmap.from_words(torch.zeros(3, dtype=torch.int64), 100)
-
-
-@pytest.fixture
-def without_shape_checks():
-    """The compiler cannot trace the checks that the tests put around every annotated function."""
-    torch.compiler.reset()
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_shape_checks")

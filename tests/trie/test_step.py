@@ -2,7 +2,6 @@ import dataclasses
 import math
 from collections import Counter
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -294,15 +293,6 @@ def test_static_shapes_change_no_list_and_do_not_depend_on_the_data(problem, bea
             assert eager.bound[user].item() == pytest.approx(static.bound[user].item(), abs=1e-5)
         shapes.add(static.row.shape)
     assert len(shapes) == 1
-
-
-@pytest.fixture
-def without_shape_checks():
-    """The compiler cannot trace the checks that the tests put around every annotated function."""
-    torch.compiler.reset()
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_shape_checks")

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -61,15 +60,6 @@ def test_look_ups_with_and_without_tables_equal_those_row_by_row(seed, sizes):
                 code = torch.from_numpy(in_order[:, depth].astype(np.int64))
                 child = trie.advance(depth, trie.node_above(depth, positions), code)
                 assert child.tolist() == trie.node_above(depth + 1, positions).tolist()
-
-
-@pytest.fixture
-def without_shape_checks():
-    """The compiler cannot trace the checks that the tests put around every annotated function."""
-    torch.compiler.reset()
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_shape_checks")

@@ -1,6 +1,5 @@
 import dataclasses
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -145,15 +144,6 @@ def test_scores_keep_their_dtype_and_their_values(codes, dtype):
     assert kept.dtype == dtype
     assert torch.equal(kept[:, allowed], scores[:, allowed])
     assert torch.isneginf(kept).sum() == 2 * (20 - len(allowed))
-
-
-@pytest.fixture
-def without_shape_checks():
-    """The compiler cannot trace the checks that the tests put around every annotated function."""
-    torch.compiler.reset()
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_shape_checks")

@@ -1,6 +1,5 @@
 """The folded model against its plain twin, the generator's own methods."""
 
-import jaxtyping
 import pytest
 import torch
 
@@ -89,15 +88,6 @@ def test_items_that_came_later_are_read(small_generator):
     with torch.inference_mode():
         expected = generator.read_history(history).start
         torch.testing.assert_close(SearchModel(generator).read_history(history).start, expected, atol=1e-5, rtol=1e-4)
-
-
-@pytest.fixture
-def without_shape_checks():
-    """The compiler cannot trace the checks that the tests put around every annotated function."""
-    torch.compiler.reset()
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("without_shape_checks")
