@@ -25,7 +25,7 @@ class LossConfig:
             raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
 
 
-class Losses(NamedTuple):
+class GeneratorLosses(NamedTuple):
     """Sums over the targets of a batch, so that parts of a batch add up to the whole."""
 
     total: Float[Tensor, ""]
@@ -52,7 +52,7 @@ def generator_losses(
     codes: Int[Tensor, "targets levels"],
     rows: Int[Tensor, " targets"],
     config: LossConfig,
-) -> Losses:
+) -> GeneratorLosses:
     """Code losses summed over the levels, plus the weighted item loss."""
     nll = [
         code_cross_entropy(logits, codes[:, level], label_smoothing=config.label_smoothing)
@@ -60,4 +60,4 @@ def generator_losses(
     ]
     code_nll = torch.stack(nll)
     item_nll = code_nll.new_zeros(()) if item_logits is None else item_cross_entropy(item_logits, rows)
-    return Losses(code_nll.sum() + config.item_weight * item_nll, code_nll.detach(), item_nll.detach())
+    return GeneratorLosses(code_nll.sum() + config.item_weight * item_nll, code_nll.detach(), item_nll.detach())

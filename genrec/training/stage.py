@@ -28,6 +28,7 @@ from genrec.progress import Progress
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
 from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.objective import GeneratorObjective
 from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
 from genrec.training.watcher import RunWatcher
 from tokenizer import SemanticIDs
@@ -87,8 +88,9 @@ def train_generator(
         accelerator.init_trackers(run.path.name)
     with progress.bar("train") as bar:
         watcher = RunWatcher(run, accelerator, progress, bar)
+        objective = GeneratorObjective(plan.training.loss, generator.vocabulary)
         trainer = Trainer(
-            plan.training, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
+            plan.training, objective, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
         )
         state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan))
     if accelerator.is_main_process:

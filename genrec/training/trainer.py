@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,17 +14,19 @@ from numpy import ndarray
 from torch import nn
 from torch.optim import Optimizer
 
-from genrec.data.batches import Windows, epoch_order, num_batches, window_batch
+from genrec.data.batches import Batch, Windows, epoch_order, num_batches, window_batch
 from genrec.errors import TrainingError
-from genrec.generator.losses import LossConfig, Losses, generator_losses
-from genrec.generator.model import Generator
+from genrec.generator.losses import LossConfig
 from genrec.training.checkpoint import CheckpointFolder, TrainingState
+from genrec.training.objective import Losses, Objective
 from genrec.training.optimizer import OptimizerConfig, learning_rate, make_optimizer
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how the generator trains."""
+    """How long and how a model trains."""
 
     epochs: int = 50
     batch_size: int = 128
@@ -72,11 +74,12 @@ class Watcher(Protocol):
 
 
 class Trainer:
-    """Trains one generator; `train` is the whole of it."""
+    """Trains one model; `train` is the whole of it."""
 
     def __init__(
         self,
         config: TrainingConfig,
+        objective: Objective,
         *,
         accelerator: Accelerator,
         checkpoints: CheckpointFolder,
@@ -84,38 +87,39 @@ class Trainer:
         seed: int,
     ) -> None:
         self.config = config
+        self.objective = objective
         self.accelerator = accelerator
         self.checkpoints = checkpoints
         self.watcher = watcher
         self.seed = seed
 
     def train(
-        self, generator: Generator, data: TrainingData, *, validate: Callable[[Generator], Mapping[str, float]]
+        self, model: Model, data: TrainingData, *, validate: Callable[[Model], Mapping[str, float]]
     ) -> TrainingState:
-        """Train until the epochs or the patience end; the generator then holds its best weights.
+        """Train until the epochs or the patience end; the model then holds its best weights.
 
         `validate` is called between epochs by every process and answers with at least "ndcg@10". Goes on from the
         newest checkpoint of the same training, if there is one.
         """
-        generator.train()
-        optimizer = make_optimizer(generator, self.config.optimizer)
-        state = self._resume(generator, optimizer)
-        model, optimizer = self.accelerator.prepare(generator, optimizer)
+        model.train()
+        optimizer = make_optimizer(model, self.config.optimizer)
+        state = self._resume(model, optimizer)
+        prepared, optimizer = self.accelerator.prepare(model, optimizer)
         clock = _Clock(state.seconds)
         while not state.finished:
-            state = self._epoch(model, optimizer, data, state, clock)
+            state = self._epoch(prepared, optimizer, data, state, clock)
             due = (state.epoch + 1) % self.config.validate_every_epochs == 0
             state = replace(state, epoch=state.epoch + 1, batch=0, finished=state.epoch + 1 == self.config.epochs)
             if due or state.finished:
-                state = self._validated(generator, validate, state)
-            self._save(generator, optimizer, replace(state, seconds=clock.seconds()))
+                state = self._validated(model, validate, state)
+            self._save(model, optimizer, replace(state, seconds=clock.seconds()))
         self.accelerator.wait_for_everyone()
-        self.checkpoints.load_best(generator, state.best_step)
+        self.checkpoints.load_best(model, state.best_step)
         self.accelerator.wait_for_everyone()  # the caller may remove the checkpoints now
         return replace(state, seconds=clock.seconds())
 
-    def _resume(self, generator: Generator, optimizer: Optimizer) -> TrainingState:
-        state = self.checkpoints.load_last(generator, optimizer)
+    def _resume(self, model: nn.Module, optimizer: Optimizer) -> TrainingState:
+        state = self.checkpoints.load_last(model, optimizer)
         if state is None:
             return TrainingState()
         self.watcher.on_event({"event": "resumed", "step": state.step, "epoch": state.epoch, "batch": state.batch})
@@ -176,30 +180,26 @@ class Trainer:
 
     def _losses(self, model: nn.Module, data: TrainingData, chosen: Int[ndarray, " batch"]) -> Losses:
         batch = window_batch(data.items, data.windows, chosen)
-        history, targets = (part.to(self.accelerator.device) for part in batch)
-        prediction = model(history, targets, with_item_logits=self.config.loss.item_weight > 0)
-        rows = targets[targets >= 0]
-        codes = self.accelerator.unwrap_model(model).vocabulary.codes_of(rows)
-        return generator_losses(*prediction, codes=codes, rows=rows, config=self.config.loss)
+        return self.objective.losses(model, Batch(*(part.to(self.accelerator.device) for part in batch)))
 
     def _validated(
-        self, generator: Generator, validate: Callable[[Generator], Mapping[str, float]], state: TrainingState
+        self, model: Model, validate: Callable[[Model], Mapping[str, float]], state: TrainingState
     ) -> TrainingState:
-        generator.eval()
-        metrics = validate(generator)
-        generator.train()
+        model.eval()
+        metrics = validate(model)
+        model.train()
         self.watcher.on_event({"event": "validated", "epoch": state.epoch, "step": state.step, **metrics})
         if metrics["ndcg@10"] > state.best_ndcg:
             if self.accelerator.is_main_process:
-                self.checkpoints.save_best(generator, state.step)
+                self.checkpoints.save_best(model, state.step)
             return replace(state, best_ndcg=metrics["ndcg@10"], best_step=state.step, validations_since_best=0)
         waited = state.validations_since_best + 1
         finished = state.finished or waited >= self.config.patience
         return replace(state, validations_since_best=waited, finished=finished)
 
-    def _save(self, generator: nn.Module, optimizer: Any, state: TrainingState) -> None:
+    def _save(self, model: nn.Module, optimizer: Any, state: TrainingState) -> None:
         if self.accelerator.is_main_process:
-            self.checkpoints.save_last(generator, optimizer, state)
+            self.checkpoints.save_last(model, optimizer, state)
 
 
 class _Clock:
@@ -218,8 +218,6 @@ def _step_seed(seed: int, step: int, part: int, process: int) -> int:
 
 
 def _figures(losses: list[Losses], num_targets: int, *, rate: float) -> dict[str, float]:
+    parts = {name: sum(part.parts[name].item() for part in losses) / num_targets for name in losses[0].parts}
     total = sum(part.total.item() for part in losses) / num_targets
-    code_nll = torch.stack([part.code_nll for part in losses]).sum(0) / num_targets
-    item_nll = sum(part.item_nll.item() for part in losses) / num_targets
-    levels = {f"nll_level_{level + 1}": value for level, value in enumerate(code_nll.tolist())}
-    return {"loss": total, **levels, "nll_item": item_nll, "learning_rate": rate, "targets": float(num_targets)}
+    return {"loss": total, **parts, "learning_rate": rate, "targets": float(num_targets)}

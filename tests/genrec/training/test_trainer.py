@@ -10,6 +10,7 @@ from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.errors import TrainingError
 from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.objective import GeneratorObjective
 from genrec.training.optimizer import OptimizerConfig
 from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
 
@@ -45,6 +46,7 @@ def trained(generator, data, folder, *, config=CONFIG, validate=None, notes=None
     scores = iter(range(100))
     trainer = Trainer(
         config,
+        GeneratorObjective(config.loss, generator.vocabulary),
         accelerator=Accelerator(cpu=True),
         checkpoints=CheckpointFolder(folder, fingerprint="a"),
         watcher=notes or Notes(),
