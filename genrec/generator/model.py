@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
 from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
+from genrec.generator.negatives import DecodedTargets, Negatives, negative_logits
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -21,6 +22,8 @@ class Prediction(NamedTuple):
     """One per level, given the target's true codes on the levels before."""
     item_logits: Float[Tensor, "targets items"] | None
     """Scores of the whole catalogue by the encoder alone; None where not asked for."""
+    negative_logits: tuple[Float[Tensor, "compared negatives _"], ...] | None = None
+    """Of the levels after the first; None where not asked for."""
 
 
 class ReadHistory(NamedTuple):
@@ -70,6 +73,7 @@ class Generator(PreTrainedModel):
         targets: Int[Tensor, "batch positions"],
         *,
         with_item_logits: bool = False,
+        negatives: Negatives | None = None,
     ) -> Prediction:
         """Teacher-forced prediction of `targets`, item rows with -1 where there is none.
 
@@ -78,14 +82,19 @@ class Generator(PreTrainedModel):
         encoded = self.encoder(history, self.embedding)
         inputs = self._decoder_inputs(encoded.summary, self.vocabulary.codes_of(targets)[..., :-1])
         visible = encoded.visible.repeat_interleave(self.id_length, dim=1)[:, None]
-        states = inputs
+        states, cross, own = inputs, [], []
         for layer in self._decoder_layers:
-            states, _ = layer(states, layer.cross_attention.project(encoded.states), visible=visible)
+            cross.append(layer.cross_attention.project(encoded.states))
+            states, written = layer(states, cross[-1], visible=visible)
+            own.append(written)
         has_target = targets >= 0
         states = self.dropout(self.norm(states[has_target]))
         code_logits = tuple(head(states[:, level]) for level, head in enumerate(self.heads))
         item_logits = self.item_logits(encoded.summary[has_target]) if with_item_logits else None
-        return Prediction(code_logits, item_logits)
+        if negatives is None:
+            return Prediction(code_logits, item_logits)
+        decoded = DecodedTargets(cross, own, encoded.visible)
+        return Prediction(code_logits, item_logits, negative_logits(self, decoded, negatives, has_target))
 
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
         """Read and write items that came after the training, in the rows after all known ones.
