@@ -155,7 +155,8 @@ class DecoderLayer(nn.Module):
         """The states after one layer, and the self-attention's keys and values (batch, positions, heads, steps, dim).
 
         `history` are the cross-attention's keys and values, one set per user, never repeated per position; `visible`
-        is indexed by position * steps + step. `past`: what earlier steps of the same positions returned.
+        is indexed by position * steps + step. `past`: what earlier steps of the same positions returned; those all may
+        be read, of these steps only the ones before.
         """
         batch, positions, steps, _ = states.shape
         normed = self.self_norm(states).flatten(0, 1)
@@ -165,7 +166,8 @@ class DecoderLayer(nn.Module):
                 torch.cat([past.keys.flatten(0, 1), written.keys], dim=2),
                 torch.cat([past.values.flatten(0, 1), written.values], dim=2),
             )
-        read = self.self_attention(normed, written, causal=past is None and steps > 1)
+        before = None if past is None or steps == 1 else _before(steps, written.keys)
+        read = self.self_attention(normed, written, visible=before, causal=past is None and steps > 1)
         states = states + self.dropout(read.unflatten(0, (batch, positions)))
         queries = self.cross_norm(states).flatten(1, 2)
         read = self.cross_attention(queries, history, visible=visible)
@@ -173,3 +175,9 @@ class DecoderLayer(nn.Module):
         states = states + self.dropout(self.feed_forward(self.feed_forward_norm(states)))
         keys, values = (part.unflatten(0, (batch, positions)) for part in written)
         return states, KeyValue(keys, values)
+
+
+def _before(steps: int, keys: Float[Tensor, "batch heads length head_dim"]) -> Bool[Tensor, "1 1 steps length"]:
+    """Which keys each of the last `steps` may read: all up to its own."""
+    length = keys.shape[2]
+    return torch.ones(1, 1, steps, length, dtype=torch.bool, device=keys.device).tril(length - steps)

@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
+from genrec.generator.item_softmax import ItemScores
 from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
+from genrec.generator.negatives import DecodedTargets, Negatives, negative_logits
 from genrec.generator.repeats import RepeatBias
 from genrec.generator.vocabulary import Vocabulary
 
@@ -20,8 +22,10 @@ class Prediction(NamedTuple):
 
     code_logits: tuple[Float[Tensor, "targets level_size"], ...]
     """One per level, given the target's true codes on the levels before."""
-    item_logits: Float[Tensor, "targets items"] | None
+    items: ItemScores | None
     """Scores of the whole catalogue by the encoder alone; None where not asked for."""
+    negative_logits: tuple[Float[Tensor, "compared negatives _"], ...] | None = None
+    """Of the levels after the first; None where not asked for."""
 
 
 class ReadHistory(NamedTuple):
@@ -71,7 +75,8 @@ class Generator(PreTrainedModel):
         history: Int[Tensor, "batch items"],
         targets: Int[Tensor, "batch positions"],
         *,
-        with_item_logits: bool = False,
+        with_items: bool = False,
+        negatives: Negatives | None = None,
     ) -> Prediction:
         """Teacher-forced prediction of `targets`, item rows with -1 where there is none.
 
@@ -80,17 +85,31 @@ class Generator(PreTrainedModel):
         encoded = self.encoder(history, self.embedding)
         inputs = self._decoder_inputs(encoded.summary, self.vocabulary.codes_of(targets)[..., :-1])
         visible = encoded.visible.repeat_interleave(self.id_length, dim=1)[:, None]
-        states = inputs
+        states, cross, own = inputs, [], []
         for layer in self._decoder_layers:
-            states, _ = layer(states, layer.cross_attention.project(encoded.states), visible=visible)
+            cross.append(layer.cross_attention.project(encoded.states))
+            states, written = layer(states, cross[-1], visible=visible)
+            own.append(written)
         has_target = targets >= 0
         states = self.dropout(self.norm(states[has_target]))
         code_logits = tuple(head(states[:, level]) for level, head in enumerate(self.heads))
-        if not with_item_logits:
-            return Prediction(code_logits, None)
-        read = history[has_target.nonzero()[:, 0]]
-        newest = self.encoder.newest_places(history)[has_target]
-        return Prediction(code_logits, self.item_logits(encoded.summary[has_target], read, newest))
+        items = self._item_scores(encoded.summary, history, has_target) if with_items else None
+        if negatives is None:
+            return Prediction(code_logits, items)
+        decoded = DecodedTargets(cross, own, encoded.visible)
+        return Prediction(code_logits, items, negative_logits(self, decoded, negatives, has_target))
+
+    def _item_scores(
+        self,
+        summary: Float[Tensor, "batch positions width"],
+        history: Int[Tensor, "batch items"],
+        has_target: Bool[Tensor, "batch positions"],
+    ) -> ItemScores:
+        states, vectors = self.dropout(summary[has_target]), self.embedding.all()
+        if self.repeat_bias is None:
+            return ItemScores(states, vectors)
+        read, newest = history[has_target.nonzero()[:, 0]], self.encoder.newest_places(history)[has_target]
+        return ItemScores(states, vectors, self.repeat_bias(read, newest, num_items=len(vectors)))
 
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
         """Read and write items that came after the training, in the rows after all known ones.
@@ -100,17 +119,14 @@ class Generator(PreTrainedModel):
         self.embedding.add_items(codes)
 
     def item_logits(
-        self,
-        summary: Float[Tensor, "targets width"],
-        history: Int[Tensor, "targets items_read"],
-        newest: Int[Tensor, " targets"],
-    ) -> Float[Tensor, "targets items"]:
+        self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]
+    ) -> Float[Tensor, "histories items"]:
         """Score of every item of the training as the next one, by the encoder's state alone.
 
-        `history` and `newest`, the place of the last item that was read, say which items would be repeats.
+        `summary`: as seen from the newest item of each history, whose items would be repeats.
         """
         logits = self.dropout(summary) @ self.embedding.all().T
-        return logits if self.repeat_bias is None else self.repeat_bias(logits, history, newest)
+        return logits if self.repeat_bias is None else self.repeat_bias.added_to(logits, history)
 
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from genrec.generator.item_softmax import Shifts
+
 # Log-odds of repeats are a hundred times as large as a transformer's weights, and learn by the same rate.
 _SCALE = 30.0
 
@@ -21,18 +23,21 @@ class RepeatBias(nn.Module):
         self.by_age = nn.Parameter(torch.zeros(max_items))
 
     def forward(
-        self,
-        logits: Float[Tensor, "targets items"],
-        history: Int[Tensor, "targets read"],
-        newest: Int[Tensor, " targets"],
-    ) -> Float[Tensor, "targets items"]:
-        """The logits, changed in place, after `history` (rows, oldest first) up to the place `newest` of each.
+        self, history: Int[Tensor, "targets read"], newest: Int[Tensor, " targets"], *, num_items: int
+    ) -> Shifts:
+        """What the logits of the first `num_items` rows gain, after `history` up to the place `newest` of each.
 
-        Rows that the logits do not have, such as padding (-1), are left out.
+        `history`: rows, oldest first; padding (-1) and later rows gain nothing.
         """
         places = torch.arange(history.shape[1], device=history.device)
         ages = places[:, None] - places
         by_place = self.every_age + self.by_age[ages.clamp(min=0)]
-        known = (places <= newest[:, None]) & (history >= 0) & (history < logits.shape[1])
-        bias = (_SCALE * by_place[newest]).where(known, 0.0).to(logits.dtype)
-        return logits.scatter_add_(1, history.where(known, 0), bias)
+        known = (places <= newest[:, None]) & (history >= 0) & (history < num_items)
+        return Shifts(history.where(known, 0), (_SCALE * by_place[newest]).where(known, 0.0))
+
+    def added_to(
+        self, logits: Float[Tensor, "histories items"], history: Int[Tensor, "histories read"]
+    ) -> Float[Tensor, "histories items"]:
+        """The logits after the newest item of each history, changed in place."""
+        columns, values = self(history, (history >= 0).sum(1) - 1, num_items=logits.shape[1])
+        return logits.scatter_add_(1, columns, values.to(logits.dtype))

@@ -153,7 +153,7 @@ class SearchModel:
     def item_logits(
         self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]
     ) -> Float[Tensor, "histories items"]:
-        """As `Generator.item_logits` after the newest item, without adding up the items' vectors again."""
+        """As `Generator.item_logits`, without adding up the items' vectors again."""
         return self._with_repeats(summary @ self._item_vectors.T, history)
 
     def content_logits(
@@ -166,7 +166,7 @@ class SearchModel:
         self, logits: Float[Tensor, "histories items"], history: Int[Tensor, "histories items_read"]
     ) -> Float[Tensor, "histories items"]:
         repeat_bias = self.generator.repeat_bias
-        return logits if repeat_bias is None else repeat_bias(logits, history, (history >= 0).sum(1) - 1)
+        return logits if repeat_bias is None else repeat_bias.added_to(logits, history)
 
     def next_code_logits(
         self,

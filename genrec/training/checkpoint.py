@@ -37,13 +37,15 @@ class TrainingState:
     best_step: int = 0
     """The step whose weights validated best; 0: none yet."""
     validations_since_best: int = 0
+    loss_weights: tuple[float, ...] = ()
+    """Those of the next step, where the objective adapts them; (): no step has been done, or it does not."""
     finished: bool = False
     seconds: float = 0.0
     """Time spent so far, over all parts of a training that was interrupted."""
 
-    def after_batch(self) -> "TrainingState":
+    def after_batch(self, loss_weights: tuple[float, ...]) -> "TrainingState":
         """The state one optimiser step later."""
-        return replace(self, batch=self.batch + 1, step=self.step + 1)
+        return replace(self, batch=self.batch + 1, step=self.step + 1, loss_weights=loss_weights)
 
 
 class CheckpointFolder:
@@ -84,7 +86,8 @@ class CheckpointFolder:
                 return None
             model.load_state_dict(load_file(folder / _MODEL))
             _restore_optimizer(optimizer, load_file(folder / _OPTIMIZER))
-            return TrainingState(**json.loads((folder / _STATE).read_text()))
+            state = json.loads((folder / _STATE).read_text())
+            return TrainingState(**{**state, "loss_weights": tuple(state["loss_weights"])})
         return None
 
     def load_best(self, model: Module, step: int) -> None:

@@ -7,8 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genrec.data.batches import Batch
-from genrec.generator.losses import LossConfig, generator_losses
-from genrec.generator.vocabulary import Vocabulary
 
 
 class Losses(NamedTuple):
@@ -32,17 +30,17 @@ class Objective(Protocol):
         ...
 
 
-class GeneratorObjective:
-    """Codes level by level, and the item head beside them."""
+@runtime_checkable
+class AdaptiveObjective(Objective, Protocol):
+    """An objective whose parts weigh by how the steps before went. It keeps nothing: the loop has the weights."""
 
-    def __init__(self, config: LossConfig, vocabulary: Vocabulary) -> None:
-        self.config = config
-        self.vocabulary = vocabulary
+    def weighed(self, weights: tuple[float, ...]) -> Objective:
+        """The same objective with these weights; (): no step has been done yet."""
+        ...
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
-        """The losses that the config adds up."""
-        prediction = model(*batch, with_item_logits=self.config.item_weight > 0)
-        rows = batch.targets[batch.targets >= 0]
-        found = generator_losses(*prediction, codes=self.vocabulary.codes_of(rows), rows=rows, config=self.config)
-        levels = {f"nll_level_{level}": nll for level, nll in enumerate(found.code_nll, start=1)}
-        return Losses(found.total, {**levels, "nll_item": found.item_nll})
+    def next_weights(self, weights: tuple[float, ...], means: Mapping[str, float]) -> tuple[float, ...]:
+        """The weights after a step with these weights.
+
+        `means`: its `Losses.parts`, each a mean over the targets of all processes.
+        """
+        ...

@@ -24,11 +24,12 @@ from genrec.evaluation.evaluate import choose_blend_weight, part_of, rank_cases,
 from genrec.evaluation.metrics import metrics_at
 from genrec.generator.config import GeneratorConfig, GeneratorOptions
 from genrec.generator.model import Generator
+from genrec.generator.prefixes import Prefixes
 from genrec.progress import Progress
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
 from genrec.training.checkpoint import CheckpointFolder
-from genrec.training.objective import GeneratorObjective
+from genrec.training.generator_objective import GeneratorObjective
 from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
 from genrec.training.watcher import RunWatcher
 from tokenizer import SemanticIDs
@@ -88,7 +89,8 @@ def train_generator(
         accelerator.init_trackers(run.path.name)
     with progress.bar("train") as bar:
         watcher = RunWatcher(run, accelerator, progress, bar)
-        objective = GeneratorObjective(plan.training.loss, generator.vocabulary)
+        prefixes = Prefixes(inputs.prefix_trie, accelerator.device)
+        objective = GeneratorObjective(plan.training.loss, generator.vocabulary, prefixes)
         trainer = Trainer(
             plan.training, objective, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
         )

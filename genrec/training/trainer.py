@@ -18,7 +18,7 @@ from genrec.data.batches import Batch, Windows, epoch_order, num_batches, window
 from genrec.errors import TrainingError
 from genrec.generator.losses import LossConfig
 from genrec.training.checkpoint import CheckpointFolder, TrainingState
-from genrec.training.objective import Losses, Objective
+from genrec.training.objective import AdaptiveObjective, Losses, Objective
 from genrec.training.optimizer import OptimizerConfig, learning_rate, make_optimizer
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -133,8 +133,8 @@ class Trainer:
         for batch, chosen in enumerate(order):
             if batch < state.batch:
                 continue
-            figures = self._step(model, optimizer, data, chosen, step=state.step, num_steps=num_steps)
-            state = state.after_batch()
+            figures, loss_weights = self._step(model, optimizer, data, chosen, state=state, num_steps=num_steps)
+            state = state.after_batch(loss_weights)
             self.watcher.on_step(state, figures, num_steps=num_steps)
             if state.step % self.config.checkpoint_every_steps == 0:
                 self._save(self.accelerator.unwrap_model(model), optimizer, replace(state, seconds=clock.seconds()))
@@ -147,10 +147,14 @@ class Trainer:
         data: TrainingData,
         chosen: Int[ndarray, " batch"],
         *,
-        step: int,
+        state: TrainingState,
         num_steps: int,
-    ) -> dict[str, float]:
-        """One update on the chosen windows; its figures are means over the targets that this process saw."""
+    ) -> tuple[dict[str, float], tuple[float, ...]]:
+        """One update on the chosen windows; its figures, and the weights of the losses in the next one.
+
+        The figures are means over the targets that this process saw.
+        """
+        step = state.step
         rate = learning_rate(step, num_steps=num_steps, config=self.config.optimizer)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -165,7 +169,7 @@ class Trainer:
         for part in range(parts):
             torch.manual_seed(_step_seed(self.seed, step, part, self.accelerator.process_index))
             with nullcontext() if part == parts - 1 else self.accelerator.no_sync(model):
-                losses = self._losses(model, data, mine[part::parts])
+                losses = self._losses(model, data, mine[part::parts], weights=state.loss_weights)
                 self.accelerator.backward(losses.total * scale)
             seen.append(losses)
         norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.optimizer.max_grad_norm)
@@ -176,11 +180,25 @@ class Trainer:
             )
         optimizer.step()
         optimizer.zero_grad()
-        return _figures(seen, data.windows.num_targets(mine), rate=rate)
+        figures = _figures(seen, data.windows.num_targets(mine), rate=rate)
+        return figures, self._next_weights(state.loss_weights, seen, scale=scale)
 
-    def _losses(self, model: nn.Module, data: TrainingData, chosen: Int[ndarray, " batch"]) -> Losses:
+    def _losses(
+        self, model: nn.Module, data: TrainingData, chosen: Int[ndarray, " batch"], *, weights: tuple[float, ...]
+    ) -> Losses:
         batch = window_batch(data.items, data.windows, chosen)
-        return self.objective.losses(model, Batch(*(part.to(self.accelerator.device) for part in batch)))
+        objective = self.objective.weighed(weights) if isinstance(self.objective, AdaptiveObjective) else self.objective
+        return objective.losses(model, Batch(*(part.to(self.accelerator.device) for part in batch)))
+
+    def _next_weights(self, weights: tuple[float, ...], seen: list[Losses], *, scale: float) -> tuple[float, ...]:
+        """What the objective makes of the weights after this step, by the means over all processes' targets."""
+        if not isinstance(self.objective, AdaptiveObjective):
+            return ()
+        names = list(seen[0].parts)
+        sums = torch.stack([torch.stack([losses.parts[name] for name in names]) for losses in seen]).sum(0)
+        means = self.accelerator.reduce(sums * scale, reduction="mean")
+        assert isinstance(means, torch.Tensor)
+        return self.objective.next_weights(weights, dict(zip(names, means.tolist(), strict=True)))
 
     def _validated(
         self, model: Model, validate: Callable[[Model], Mapping[str, float]], state: TrainingState

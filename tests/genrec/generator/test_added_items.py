@@ -56,7 +56,7 @@ def test_without_item_vectors_a_new_item_is_its_codes_alone(small_generator, ext
 def test_the_item_head_scores_the_items_of_the_training_only(extended):
     generator = extended()
     history = torch.tensor([[41]])
-    assert generator.item_logits(generator.read_history(history).start[:, 0], history, torch.tensor([0])).shape == (
+    assert generator.item_logits(generator.read_history(history).start[:, 0], history).shape == (
         1,
         40,
     )

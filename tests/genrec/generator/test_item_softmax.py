@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import cross_entropy
 
 from genrec.generator import item_softmax
-from genrec.generator.item_softmax import item_softmax_cross_entropy
+from genrec.generator.item_softmax import ItemScores, Shifts, item_softmax_cross_entropy
 
 
 def inputs(num_targets, num_items, width=5, dtype=torch.float64):
@@ -47,6 +47,37 @@ def test_any_chunks_give_the_value_and_gradients_of_torch(num_targets, num_items
         value_and_gradients(3 * ours, states, vectors), value_and_gradients(3 * plain, states, vectors), strict=True
     ):
         torch.testing.assert_close(got, expected, atol=1e-10, rtol=1e-8)
+
+
+@settings(deadline=None, max_examples=30)
+@given(num_targets=st.integers(1, 9), num_items=st.integers(1, 7), chunk=st.integers(1, 30), smooth=st.booleans())
+def test_shifted_logits_and_their_gradients_are_those_of_torch(num_targets, num_items, chunk, smooth):
+    states, vectors, rows = inputs(num_targets, num_items)
+    columns = torch.randint(num_items, (num_targets, 4))  # some of them several times
+    shifts = Shifts(columns, torch.randn(num_targets, 4, dtype=torch.float64, requires_grad=True))
+    leaves, smoothing = (states, vectors, shifts.values), 0.3 * smooth
+    logits = ItemScores(states, vectors, shifts).logits()
+    plain = cross_entropy(logits, rows, reduction="sum", label_smoothing=smoothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_softmax, "_LOGITS_PER_CHUNK", chunk)
+        ours = item_softmax_cross_entropy(states, vectors, rows, label_smoothing=smoothing, shifts=shifts)
+    for got, expected in zip(
+        value_and_gradients(3 * ours, *leaves), value_and_gradients(3 * plain, *leaves), strict=True
+    ):
+        torch.testing.assert_close(got, expected, atol=1e-10, rtol=1e-8)
+
+
+def test_the_observer_sees_every_target_s_softmax_once():
+    states, vectors, rows = inputs(7, 5)
+    seen = torch.zeros(7, 5, dtype=torch.float64)
+
+    def observe(part, shares):
+        seen[part] += shares / shares.sum(1, keepdim=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_softmax, "_LOGITS_PER_CHUNK", 10)
+        item_softmax_cross_entropy(states, vectors, rows, observer=observe)
+    torch.testing.assert_close(seen, (states @ vectors.T).softmax(-1))
 
 
 def test_gradients_are_those_of_small_differences():

@@ -37,14 +37,16 @@ def test_every_position_trained_in_one_pass_equals_its_prefix_alone(small_genera
     generator = small_generator()
     torch.nn.init.normal_(generator.repeat_bias.by_age)
     history, targets = torch.tensor([[3, 9, 12, 4]]), torch.tensor([[9, 12, 4, 20]])
-    together = generator(history, targets, with_item_logits=True)
+    together = generator(history, targets, with_items=True)
     for position in range(4):
-        alone = generator(history[:, : position + 1], targets[:, : position + 1], with_item_logits=True)
+        alone = generator(history[:, : position + 1], targets[:, : position + 1], with_items=True)
         for level in range(3):
             torch.testing.assert_close(
                 together.code_logits[level][position], alone.code_logits[level][position], atol=1e-5, rtol=1e-4
             )
-        torch.testing.assert_close(together.item_logits[position], alone.item_logits[position], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            together.items.logits()[position], alone.items.logits()[position], atol=1e-5, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

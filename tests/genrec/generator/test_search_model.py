@@ -113,8 +113,8 @@ def test_items_are_scored_as_by_the_generator_again_and_again(small_generator):
     generator.embedding.add_items(torch.tensor([[1, 0, 2]]))
     generator.repeat_bias.by_age.uniform_(-1, 1)
     model, summary = SearchModel(generator), torch.randn(3, generator.config.width)
-    by_content = generator.repeat_bias(summary @ generator.embedding.by_content().T, HISTORIES, torch.tensor([3, 0, 1]))
+    by_content = generator.repeat_bias.added_to(summary @ generator.embedding.by_content().T, HISTORIES)
     for _ in range(2):
-        by_item = generator.item_logits(summary, HISTORIES, torch.tensor([3, 0, 1]))
+        by_item = generator.item_logits(summary, HISTORIES)
         torch.testing.assert_close(model.item_logits(summary, HISTORIES), by_item)
         torch.testing.assert_close(model.content_logits(summary, HISTORIES), by_content)

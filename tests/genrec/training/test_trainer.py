@@ -9,10 +9,12 @@ from genrec.data.batches import sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.errors import TrainingError
+from genrec.generator.prefixes import Prefixes
 from genrec.training.checkpoint import CheckpointFolder
-from genrec.training.objective import GeneratorObjective
+from genrec.training.generator_objective import GeneratorObjective
 from genrec.training.optimizer import OptimizerConfig
 from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
+from trie import PrefixTrie
 
 CONFIG = TrainingConfig(epochs=3, batch_size=8, validate_every_epochs=1, optimizer=OptimizerConfig(warmup_steps=2))
 EVERY_STEP = replace(CONFIG, checkpoint_every_steps=1)
@@ -42,11 +44,19 @@ def data():
     return TrainingData(interactions.items, sequence_windows(interactions, leave_one_out(interactions), max_items=8))
 
 
+def generator_objective(generator, loss):
+    vocabulary = generator.vocabulary
+    codes = vocabulary.item_codes.numpy()
+    return GeneratorObjective(
+        loss, vocabulary, Prefixes(PrefixTrie.from_codes(codes, level_sizes=vocabulary.level_sizes))
+    )
+
+
 def trained(generator, data, folder, *, config=CONFIG, validate=None, notes=None):
     scores = iter(range(100))
     trainer = Trainer(
         config,
-        GeneratorObjective(config.loss, generator.vocabulary),
+        generator_objective(generator, config.loss),
         accelerator=Accelerator(cpu=True),
         checkpoints=CheckpointFolder(folder, fingerprint="a"),
         watcher=notes or Notes(),
