@@ -11,11 +11,9 @@ from numpy import ndarray
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases
-from genrec.evaluation.metrics import found_in, metrics_at, ndcg_at, ranks_in_lists
+from genrec.evaluation.metrics import found_in, metrics_at, ranks_in_lists
 from genrec.recommendation.candidates import Candidates, rank_candidates
 from genrec.recommendation.recommender import Recommender
-
-BLEND_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 
 
 @dataclass(frozen=True)
@@ -84,23 +82,6 @@ def search_cases(
 def case_metrics(ranks: Float64[ndarray, " cases"], among_candidates: Bool[ndarray, " cases"]) -> dict[str, float]:
     """The figures of one protocol as they stand in metrics.json."""
     return {**metrics_at(ranks), "candidates@50": float(among_candidates.mean())}
-
-
-def choose_blend_weight(
-    recommender: Recommender, interactions: Interactions, cases: Cases, *, exclude_history: bool, beam_size: int
-) -> tuple[float, dict[str, float]]:
-    """The weight of the item head with the best NDCG@10 over the cases, and the whole curve of weights."""
-    ranks: dict[float, list[ndarray]] = {weight: [] for weight in BLEND_WEIGHTS}
-    for chosen, candidates in search_cases(
-        recommender, interactions, cases, exclude_history=exclude_history, beam_size=beam_size
-    ):
-        targets = interactions.items[cases.ends[chosen]]
-        for weight in BLEND_WEIGHTS:
-            ranked = rank_candidates(candidates, rank="blend", blend_weight=weight)
-            ranks[weight].append(ranks_in_lists(ranked.rows, targets))
-    curve = {weight: ndcg_at(np.concatenate(parts), 10) for weight, parts in ranks.items()}
-    best = max(curve, key=lambda weight: curve[weight])
-    return best, {str(weight): figure for weight, figure in curve.items()}
 
 
 def sampled_cases(cases: Cases, *, at_most: int, seed: int) -> Cases:

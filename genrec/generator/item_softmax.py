@@ -108,7 +108,9 @@ class _ChunkedCrossEntropy(Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None, None, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor, Tensor, Tensor, None, None, None, None]:
         states, vectors, shifts = (gradient * grad_outputs[0] for gradient in ctx.saved_tensors)
         return states, vectors, shifts, None, None, None, None
 

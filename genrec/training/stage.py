@@ -12,6 +12,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import InitProcessGroupKwargs, gather_object
+from jaxtyping import Float64
+from numpy import ndarray
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_folder, atomic_json
@@ -20,7 +22,8 @@ from genrec.data.catalogue import Catalogue
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases, Splits, validation_cases
 from genrec.errors import DataError
-from genrec.evaluation.evaluate import choose_blend_weight, part_of, rank_cases, sampled_cases
+from genrec.evaluation.blend_weights import BLEND_WEIGHTS, BlendChoice, best_weight, ranks_by_weight
+from genrec.evaluation.evaluate import part_of, sampled_cases
 from genrec.evaluation.metrics import metrics_at
 from genrec.generator.config import GeneratorConfig, GeneratorOptions
 from genrec.generator.model import Generator
@@ -97,8 +100,8 @@ def train_generator(
         state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan))
     if accelerator.is_main_process:
         atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
-        weight, curve = _blend_weight(generator, inputs, plan)
-        atomic_json(run.generator / RANKING_FILE, {"blend_weight": weight, "validation_ndcg@10": curve})
+        choice = best_weight(_validation_ranks(generator, inputs, plan, _validation(inputs, plan)))
+        atomic_json(run.generator / RANKING_FILE, {"blend_weight": choice.weight, "validation_ndcg@10": choice.ndcg})
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
     return state.seconds
 
@@ -132,40 +135,36 @@ def training_data(inputs: TrainingInputs, options: GeneratorOptions) -> Training
 def _validate(
     accelerator: Accelerator, inputs: TrainingInputs, plan: TrainingPlan, generator: Generator
 ) -> Mapping[str, float]:
-    """Metrics of the run's default reading on (a sample of) the validation cases, each counted once."""
+    """Metrics of the run's default reading on (a sample of) the validation cases, each counted once.
+
+    A blend has the weight that is best at this moment, unless the config sets one.
+    """
     cases = _validation(inputs, plan)
     mine = part_of(cases, process=accelerator.process_index, num_processes=accelerator.num_processes)
-    recommender = _recommender(generator, inputs, plan)
-    if len(mine.ends):
-        ranks = rank_cases(
-            recommender, inputs.interactions, mine, exclude_history=False, beam_size=plan.recommendation.beam_size
-        )
-        pair = (ranks.codes, ranks.blend)
-    else:
-        pair = (np.empty(0), np.empty(0))
-    parts = gather_object([pair])
-    by_codes, by_blend = (metrics_at(np.concatenate([part[reading] for part in parts]), (10,)) for reading in (0, 1))
-    untrained_head = plan.training.loss.item_weight == 0
-    chosen = by_codes if plan.recommendation.rank == "codes" or untrained_head else by_blend
-    return {**chosen, **{f"codes_{name}": value for name, value in by_codes.items()}}
+    ranks = np.concatenate(gather_object([_validation_ranks(generator, inputs, plan, mine)]), axis=1)
+    by_weight = dict(zip(BLEND_WEIGHTS, (metrics_at(row, (10,)) for row in ranks), strict=True))
+    weight = _weight_of(best_weight(ranks), plan)
+    codes = {f"codes_{name}": value for name, value in by_weight[0.0].items()}
+    return {**by_weight[weight], **codes, "blend_weight": weight}
+
+
+def _validation_ranks(
+    generator: Generator, inputs: TrainingInputs, plan: TrainingPlan, cases: Cases
+) -> Float64[ndarray, "weights cases"]:
+    # whole beams without a cap: what lists are made like later is no reason to train again
+    config = replace(plan.recommendation, beam_mass=1.0, max_per_prefix=None)
+    recommender = Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, config)
+    return ranks_by_weight(recommender, inputs.interactions, cases, beam_size=config.beam_size)
+
+
+def _weight_of(choice: BlendChoice, plan: TrainingPlan) -> float:
+    """The weight that the training is judged by: of those that are measured, the nearest to the one that is wanted."""
+    if plan.recommendation.rank == "codes" or plan.training.loss.item_weight == 0:
+        return 0.0
+    wanted = plan.recommendation.blend_weight
+    return choice.weight if wanted is None else min(BLEND_WEIGHTS, key=lambda weight: abs(weight - wanted))
 
 
 def _validation(inputs: TrainingInputs, plan: TrainingPlan) -> Cases:
     cases = validation_cases(inputs.interactions, inputs.splits)
     return sampled_cases(cases, at_most=plan.training.validation_users, seed=plan.seed)
-
-
-def _recommender(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> Recommender:
-    # whole beams without a cap: what lists are made like later is no reason to train again
-    config = replace(plan.recommendation, beam_mass=1.0, max_per_prefix=None)
-    return Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, config)
-
-
-def _blend_weight(generator: Generator, inputs: TrainingInputs, plan: TrainingPlan) -> tuple[float, dict[str, float]]:
-    return choose_blend_weight(
-        _recommender(generator, inputs, plan),
-        inputs.interactions,
-        _validation(inputs, plan),
-        exclude_history=False,
-        beam_size=plan.recommendation.beam_size,
-    )
