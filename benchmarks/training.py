@@ -1,0 +1,253 @@
+"""Trained positions per second: our pass over whole sequences against a T5 of the same size on one row per prefix.
+
+    python -m benchmarks.training --run RUN --json benchmarks/results/training.json     # lengths and IDs of a run
+    python -m benchmarks.training --quick                                               # does it work? made data
+
+A position is one target item. Both have 4 + 4 layers of width 128, 4 heads, a feed-forward of 512, histories of the
+last 20 items, dropout 0.1, AdamW and clipped gradients, in float32, and learn the codes of the next item. The T5
+(transformers' own) is trained as TIGER is: one row per target, its history as tokens, 256 rows a batch, padded to the
+longest, in random order or sorted by length. Ours are batches of the same number of targets, as the trainer makes them.
+Both ways take turns in one process, steps evenly from all of an epoch; the ratio is the median over the turns.
+`with_items` are our steps with all that a run learns by default: the item head over the whole catalogue, distilled.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import nn
+
+from benchmarks.decoders import FEED_FORWARD, HEADS, LAYERS, WIDTH
+from benchmarks.machine import command_line, machine
+from benchmarks.timing import seconds_of
+from genrec.artifacts import RunFolder
+from genrec.atomic_files import atomic_json
+from genrec.data.batches import Windows, epoch_order, prefix_windows, sequence_windows, window_batch
+from genrec.data.interactions import Interactions
+from genrec.data.prepared import read_prepared
+from genrec.data.splits import Splits, leave_one_out
+from genrec.generator.config import GeneratorConfig, GeneratorOptions
+from genrec.generator.losses import LossConfig
+from genrec.generator.model import Generator
+from genrec.generator.prefixes import Prefixes
+from genrec.stored_ids import load_semantic_ids
+from genrec.training.generator_objective import GeneratorObjective
+from genrec.training.optimizer import OptimizerConfig, make_optimizer
+from tokenizer.plain_tables import plain_table
+from trie import PrefixTrie
+
+MAX_ITEMS, ROWS, DROPOUT = 20, 256, 0.1
+_FIRST_TOKEN = 2  # T5's 0 is the padding and the decoder's start, 1 the end
+
+
+class Sequences(NamedTuple):
+    """What is trained on."""
+
+    interactions: Interactions
+    splits: Splits
+    codes: Int[ndarray, "items levels"]
+    level_sizes: tuple[int, ...]
+
+
+class Way(NamedTuple):
+    """One way to train: a step on the windows of these numbers, and how many targets they have."""
+
+    step: Callable[[Int[ndarray, " batch"]], None]
+    windows: Windows
+    batches: list[Int[ndarray, " batch"]]
+    """Of one epoch, in the order in which some are taken."""
+
+
+def main() -> None:
+    """Measure, print a table, write the JSON."""
+    parser = argparse.ArgumentParser(description="Trained positions per second against a T5 on one row per prefix.")
+    parser.add_argument("--run", type=Path, help="A run folder with data and semantic IDs, such as of Beauty.")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="T5 steps a turn and order; ours are as many targets.")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    sequences = made_sequences() if options.run is None else sequences_of(options.run)
+    turns, steps = (1, 2) if options.quick else (options.turns, options.steps)
+    figures = measured(ways(sequences), turns=turns, steps=steps)
+    figures |= {
+        "positions": int(np.maximum(sequences.splits.train_end - sequences.interactions.offsets[:-1] - 1, 0).sum())
+    }
+    print(plain_table(["way", "positions/s", "ours is faster by"], list(rows_of(figures))))
+    if options.json:
+        atomic_json(options.json, {"command": command_line("benchmarks.training"), **machine(), **figures})
+
+
+def measured(compared: dict[str, Way], *, turns: int, steps: int) -> dict[str, Any]:
+    """Positions per second of every way in every turn, and the medians of the ratios of ours to the T5's."""
+    speeds: dict[str, list[float]] = {name: [] for name in compared}
+    taken = {name: spread_out(way.batches) for name, way in compared.items()}
+    for way in compared.values():
+        way.step(way.batches[0])  # the first step makes room
+    for _ in range(turns):
+        for name, way in compared.items():
+            chosen = list(islice(taken[name], steps))
+            seconds = seconds_of(lambda way=way, chosen=chosen: [way.step(batch) for batch in chosen])
+            speeds[name].append(sum(way.windows.num_targets(batch) for batch in chosen) / seconds)
+    ours, sorted_t5 = speeds["ours"], speeds["t5_sorted"]
+    return {
+        "positions_per_second": statistics.median(ours),
+        "t5_positions_per_second": statistics.median(speeds["t5"]),
+        "ratio": median_ratio(ours, speeds["t5"]),
+        "t5_sorted_positions_per_second": statistics.median(sorted_t5),
+        "sorted_ratio": median_ratio(ours, sorted_t5),
+        "with_items_positions_per_second": statistics.median(speeds["with_items"]),
+        "with_items_ratio": median_ratio(speeds["with_items"], speeds["t5"]),
+        "with_items_sorted_ratio": median_ratio(speeds["with_items"], sorted_t5),
+        "speeds_of_turns": speeds,
+    }
+
+
+def median_ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median over the turns."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def rows_of(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The table's."""
+    yield "ours, codes alone", f"{figures['positions_per_second']:.0f}", ""
+    yield "ours, with the item head", f"{figures['with_items_positions_per_second']:.0f}", ""
+    for name, ratio in (("t5", "ratio"), ("t5_sorted", "sorted_ratio")):
+        shown = f"{figures[ratio]:.1f} ({figures['with_items_' + ratio]:.1f} with the item head)"
+        yield name, f"{figures[name + '_positions_per_second']:.0f}", shown
+
+
+def spread_out(batches: list[Int[ndarray, " batch"]]) -> Iterator[Int[ndarray, " batch"]]:
+    """All batches in steps of the golden section, so that any few in a row are from everywhere; again and again."""
+    place = 0.0
+    while True:
+        yield batches[int(place * len(batches))]
+        place = (place + 0.6180339887498949) % 1
+
+
+def ways(sequences: Sequences) -> dict[str, Way]:
+    """What is compared."""
+    interactions, splits = sequences.interactions, sequences.splits
+    whole = sequence_windows(interactions, splits, max_items=MAX_ITEMS)
+    prefixes = prefix_windows(interactions, splits, max_items=MAX_ITEMS)
+    windows_a_batch = round(ROWS * len(whole.begin) / len(prefixes.begin))
+    random = np.random.default_rng(0)
+    by_chance = random.permutation(len(prefixes.begin))
+    by_length = np.argsort(prefixes.end - prefixes.begin, kind="stable")
+    t5 = t5_step(sequences, prefixes)
+    our_batches = list(epoch_order(whole, batch_size=windows_a_batch, seed=0, epoch=0))
+    codes_alone, with_items = LossConfig(item_weight=0.0), LossConfig(distillation=0.5)
+    return {
+        "ours": Way(our_step(sequences, whole, codes_alone), whole, our_batches),
+        "with_items": Way(our_step(sequences, whole, with_items), whole, our_batches),
+        "t5": Way(t5, prefixes, in_batches(by_chance)),
+        "t5_sorted": Way(t5, prefixes, in_batches(by_length)),
+    }
+
+
+def in_batches(order: Int[ndarray, " windows"]) -> list[Int[ndarray, " batch"]]:
+    """The windows in this order, `ROWS` at a time, the last few left out."""
+    return [order[start : start + ROWS] for start in range(0, len(order) - ROWS + 1, ROWS)] or [order]
+
+
+def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callable[[Int[ndarray, " batch"]], None]:
+    """One update of our generator."""
+    options = GeneratorOptions(
+        width=WIDTH,
+        num_heads=HEADS,
+        encoder_layers=LAYERS,
+        decoder_layers=LAYERS,
+        feed_forward_dim=FEED_FORWARD,
+        dropout=DROPOUT,
+        max_items=MAX_ITEMS,
+        item_vectors=loss.item_weight > 0,
+        repeat_bias=loss.item_weight > 0,
+    )
+    num_items, sizes = len(sequences.codes), sequences.level_sizes
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig.from_options(options, level_sizes=sizes, num_items=num_items)).train()
+    generator.vocabulary.set_codes(torch.from_numpy(sequences.codes.astype(np.int32)))
+    prefixes = Prefixes(PrefixTrie.from_codes(sequences.codes, level_sizes=sizes))
+    objective = GeneratorObjective(loss, generator.vocabulary, prefixes)
+    optimizer = make_optimizer(generator, OptimizerConfig())
+
+    def step(chosen: Int[ndarray, " batch"]) -> None:
+        batch = window_batch(sequences.interactions.items, windows, chosen)
+        update(generator, optimizer, objective.losses(generator, batch).total / windows.num_targets(chosen))
+
+    return step
+
+
+def t5_step(sequences: Sequences, windows: Windows) -> Callable[[Int[ndarray, " batch"]], None]:
+    """One update of the T5: its own loss over the target's codes and the end."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    num_levels = len(sequences.level_sizes)
+    offsets = _FIRST_TOKEN + np.concatenate([[0], np.cumsum(sequences.level_sizes)])
+    tokens = torch.from_numpy(sequences.codes.astype(np.int64) + offsets[:-1])
+    config = T5Config(
+        vocab_size=int(offsets[-1]),
+        d_model=WIDTH,
+        d_kv=WIDTH // HEADS,
+        num_heads=HEADS,
+        d_ff=FEED_FORWARD,
+        num_layers=LAYERS,
+        num_decoder_layers=LAYERS,
+        dropout_rate=DROPOUT,
+    )
+    setattr(config, "decoder_start_token_id", 0)  # noqa: B010  # its stubs do not know it
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(config).train()
+    optimizer = make_optimizer(model, OptimizerConfig())
+
+    def step(chosen: Int[ndarray, " batch"]) -> None:
+        batch = window_batch(sequences.interactions.items, windows, chosen)
+        known = (batch.history >= 0).repeat_interleave(num_levels, dim=1)
+        read = tokens[batch.history.clamp(min=0)].flatten(1).where(known, 0)
+        labels = torch.cat([tokens[batch.targets[:, 0]], torch.ones(len(chosen), 1, dtype=torch.int64)], dim=1)
+        update(model, optimizer, model(input_ids=read, attention_mask=known.long(), labels=labels).loss)
+
+    return step
+
+
+def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Backward, clip, step."""
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def sequences_of(path: Path) -> Sequences:
+    """Those of a run that has semantic IDs."""
+    run = RunFolder.open(path)
+    prepared, semantic_ids = read_prepared(run.path), load_semantic_ids(run)
+    return Sequences(prepared.interactions, prepared.splits, semantic_ids.codes, semantic_ids.level_sizes)
+
+
+def made_sequences(*, num_users: int = 2000, num_items: int = 1000) -> Sequences:
+    """Sequences of at least 5 items, of 8.9 on average, and IDs of three codes, by chance."""
+    random = np.random.default_rng(0)
+    lengths = 4 + random.geometric(1 / 4.9, size=num_users)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    items = random.integers(num_items, size=int(offsets[-1])).astype(np.int32)
+    names = partial(np.char.add, "n")
+    interactions = Interactions(
+        names(np.arange(num_users).astype(str)), names(np.arange(num_items).astype(str)), offsets, items
+    )
+    codes = random.permutation(256 * 4)[:num_items]
+    return Sequences(
+        interactions, leave_one_out(interactions), np.stack([codes // 4, codes % 4, codes % 7], 1), (256, 4, 7)
+    )
+
+
+if __name__ == "__main__":
+    main()
