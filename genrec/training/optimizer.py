@@ -31,7 +31,7 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> AdamW:
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return AdamW(groups, lr=config.learning_rate)
+    return AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def learning_rate(step: int, *, num_steps: int, config: OptimizerConfig) -> float:
