@@ -20,7 +20,7 @@ class GeneratorOptions:
     width: int = 128
     num_heads: int = 4
     encoder_layers: int = 2
-    decoder_layers: int = 1
+    decoder_layers: int = 2
     feed_forward_dim: int = 512
     activation: Activation = "relu"
     dropout: float = 0.3

@@ -17,7 +17,7 @@ class LossConfig:
 
     item_weight: float = 1.0
     """Weight of the item-level loss on the encoder's state; 0 switches it off."""
-    distillation: float = 0.0
+    distillation: float = 0.7
     """Share of a code's target that the item head's own probabilities have, added up below each code."""
     label_smoothing: float = 0.0
     """Share of a code's target that all codes of its softmax have in equal parts."""
