@@ -8,8 +8,8 @@ last 20 items, dropout 0.1, AdamW and clipped gradients, in float32, and learn t
 (transformers' own) is trained as TIGER is: one row per target, its history as tokens, 256 rows a batch, padded to the
 longest, in random order or sorted by length. Ours are batches as the trainer makes them, 128 windows; `small` has as
 many targets a step as the T5 instead. `with_items` learns all that a run learns by default: the item head over the
-whole catalogue too, distilled. All take turns in one process, with steps evenly from all of an epoch; ratios are medians
-over the turns.
+whole catalogue too, distilled. All take turns in one process, with steps evenly from all of an epoch; ratios are the
+medians over the turns.
 """
 
 import argparse

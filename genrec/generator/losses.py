@@ -18,7 +18,8 @@ class LossConfig:
     item_weight: float = 1.0
     """Weight of the item-level loss on the encoder's state; 0 switches it off."""
     distillation: float = 0.7
-    """Share of a code's target that the item head's own probabilities have, added up below each code."""
+    """Share of a code's target that the item head's own probabilities have, added up below each code; none without
+    an item loss."""
     label_smoothing: float = 0.0
     """Share of a code's target that all codes of its softmax have in equal parts."""
     softmax: Literal["level", "children"] = "level"
@@ -35,8 +36,6 @@ class LossConfig:
             raise ValueError(f"item_weight must be at least 0, got {self.item_weight}")
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
-        if self.distillation and not self.item_weight:
-            raise ValueError("distillation needs an item head that learns: item_weight above 0, or distillation 0")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.temperature <= 0:

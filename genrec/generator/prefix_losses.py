@@ -73,8 +73,8 @@ def pairwise_losses(
     score = targets.cumsum(1) / tau
     rivals = (negatives.cumsum(2) / tau).masked_fill(~distinct, -torch.inf)
     if num_prefixes is not None:
-        correction = (num_prefixes - 1) / (distinct.sum(1) + 1)
-        rivals = rivals + correction.to(rivals.dtype).log().unsqueeze(1)
+        correction = (num_prefixes - 1).to(rivals.dtype) / (distinct.sum(1) + 1)
+        rivals = rivals + correction.log().unsqueeze(1)
     everything = torch.cat([score.unsqueeze(1), rivals], dim=1).logsumexp(1)
     return _summed(everything - score, per_code=per_code)
 

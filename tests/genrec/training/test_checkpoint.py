@@ -24,7 +24,7 @@ def states_equal(first, second):
 def test_what_was_saved_comes_back(tmp_path):
     folder = CheckpointFolder(tmp_path, fingerprint="a")
     model, optimizer = stepped(0)
-    state = TrainingState(epoch=2, batch=5, step=17, best_ndcg=0.25, seconds=3.5)
+    state = TrainingState(epoch=2, batch=5, step=17, best_ndcg=0.25, loss_weights=(0.1, 1 / 3), seconds=3.5)
     folder.save_last(model, optimizer, state)
     other, other_optimizer = stepped(1)
     assert folder.load_last(other, other_optimizer) == state

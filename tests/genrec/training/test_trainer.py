@@ -9,6 +9,8 @@ from genrec.data.batches import sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import leave_one_out
 from genrec.errors import TrainingError
+from genrec.generator.losses import LossConfig
+from genrec.generator.prefix_losses import PrefixLossConfig, update_weights
 from genrec.generator.prefixes import Prefixes
 from genrec.training.checkpoint import CheckpointFolder
 from genrec.training.generator_objective import GeneratorObjective
@@ -17,7 +19,8 @@ from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
 from trie import PrefixTrie
 
 CONFIG = TrainingConfig(epochs=3, batch_size=8, validate_every_epochs=1, optimizer=OptimizerConfig(warmup_steps=2))
-EVERY_STEP = replace(CONFIG, checkpoint_every_steps=1)
+POINTWISE = LossConfig(prefix=PrefixLossConfig(kind="pointwise", eta=0.5))
+PAIRWISE = LossConfig(softmax="children", prefix=PrefixLossConfig(kind="pairwise", eta=0.5, num_negatives=5))
 
 
 class Notes:
@@ -77,26 +80,47 @@ def test_the_loss_falls(small_generator, data, tmp_path):
     assert [step for step, _ in notes.steps] == list(range(1, 61))
 
 
-def test_a_batch_in_parts_gives_the_update_of_the_whole(small_generator, data, tmp_path):
+@pytest.mark.parametrize("loss", [LossConfig(), POINTWISE])
+def test_a_batch_in_parts_gives_the_update_of_the_whole(small_generator, data, tmp_path, loss):
     whole, parts = small_generator(dropout=0.0), small_generator(dropout=0.0)
-    trained(whole, data, tmp_path / "whole")
-    trained(parts, data, tmp_path / "parts", config=replace(CONFIG, gradient_accumulation=3))
+    config = replace(CONFIG, loss=loss)
+    state = trained(whole, data, tmp_path / "whole", config=config)
+    in_parts = trained(parts, data, tmp_path / "parts", config=replace(config, gradient_accumulation=3))
     torch.testing.assert_close(weights(whole), weights(parts), atol=1e-5, rtol=1e-4)
+    assert in_parts.loss_weights == pytest.approx(state.loss_weights, rel=1e-4)
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 7])
-def test_a_training_that_goes_on_ends_where_an_uninterrupted_one_does(small_generator, data, tmp_path, stop_at):
-    straight = small_generator(dropout=0.3)
-    trained(straight, data, tmp_path / "straight")
+@pytest.mark.parametrize(
+    ("stop_at", "loss"), [(1, LossConfig()), (4, LossConfig()), (7, LossConfig()), (6, POINTWISE), (6, PAIRWISE)]
+)
+def test_a_training_that_goes_on_ends_where_an_uninterrupted_one_does(small_generator, data, tmp_path, stop_at, loss):
+    straight, config = small_generator(dropout=0.3), replace(CONFIG, loss=loss)
+    state = trained(straight, data, tmp_path / "straight", config=config)
     with pytest.raises(KeyboardInterrupt):
-        trained(small_generator(dropout=0.3), data, tmp_path / "broken", config=EVERY_STEP, notes=Notes(stop_at))
+        every_step = replace(config, checkpoint_every_steps=1)
+        trained(small_generator(dropout=0.3), data, tmp_path / "broken", config=every_step, notes=Notes(stop_at))
     resumed, notes = small_generator(dropout=0.3), Notes()
     # the figures of the validations that the first part saw
     seen = iter(range((stop_at - 1) // 4, 100))
-    trained(resumed, data, tmp_path / "broken", notes=notes, validate=lambda _: {"ndcg@10": next(seen) / 100})
+    validate = lambda _: {"ndcg@10": next(seen) / 100}  # noqa: E731
+    resumed_state = trained(resumed, data, tmp_path / "broken", config=config, notes=notes, validate=validate)
     steps = [event["step"] for event in notes.events if event["event"] == "resumed"]
     assert steps == ([stop_at - 1] if stop_at > 1 else [])
     assert torch.equal(weights(straight), weights(resumed))
+    assert resumed_state.loss_weights == state.loss_weights
+
+
+def test_weights_of_the_prefixes_follow_the_losses_once_a_step(small_generator, data, tmp_path):
+    notes = Notes()
+    state = trained(small_generator(), data, tmp_path, config=replace(CONFIG, loss=POINTWISE, epochs=1), notes=notes)
+    expected = None
+    for _, figures in notes.steps:
+        used = [figures[f"prefix_weight_{level}"] for level in (1, 2, 3)]
+        assert used == pytest.approx([1 / 3] * 3 if expected is None else expected.tolist(), rel=1e-5)
+        losses = torch.tensor([figures[f"prefix_loss_{level}"] for level in (1, 2, 3)], dtype=torch.float64)
+        expected = update_weights(expected, losses, 0.5)
+    assert state.loss_weights == pytest.approx(expected.tolist(), rel=1e-5)
+    assert max(state.loss_weights) > 0.4
 
 
 def test_it_stops_when_patience_ends_and_keeps_the_best_weights(small_generator, data, tmp_path):
