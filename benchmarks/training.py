@@ -31,7 +31,7 @@ from benchmarks.machine import command_line, machine
 from benchmarks.timing import seconds_of
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json
-from genrec.data.batches import Windows, epoch_order, prefix_windows, sequence_windows, window_batch
+from genrec.data.batches import Windows, epoch_order, prefix_windows, sequence_windows, target_shares, window_batch
 from genrec.data.interactions import Interactions
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import Splits, leave_one_out
@@ -175,7 +175,8 @@ def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callab
     generator = Generator(GeneratorConfig.from_options(options, level_sizes=sizes, num_items=num_items)).train()
     generator.vocabulary.set_codes(torch.from_numpy(sequences.codes.astype(np.int32)))
     prefixes = Prefixes(PrefixTrie.from_codes(sequences.codes, level_sizes=sizes))
-    objective = GeneratorObjective(loss, generator.vocabulary, prefixes)
+    shares = target_shares(sequences.interactions.items, windows, num_items=num_items)
+    objective = GeneratorObjective(loss, generator.vocabulary, prefixes, torch.from_numpy(shares))
     optimizer = make_optimizer(generator, OptimizerConfig())
 
     def step(chosen: Int[ndarray, " batch"]) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float32, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -36,6 +36,16 @@ class Windows(NamedTuple):
     def num_targets(self, chosen: Int[ndarray, " batch"]) -> int:
         """How many targets the chosen windows have together."""
         return len(chosen) if self.newest_only else int((self.end[chosen] - self.begin[chosen]).sum())
+
+
+def target_shares(
+    items: Int[ndarray, " interactions"], windows: Windows, *, num_items: int
+) -> Float32[ndarray, " items"]:
+    """Of all targets of an epoch, the share that each item is."""
+    first = windows.end if windows.newest_only else windows.begin + 1
+    steps = np.bincount(first, minlength=len(items) + 1) - np.bincount(windows.end + 1, minlength=len(items) + 1)
+    counts = np.bincount(items, weights=np.cumsum(steps)[: len(items)], minlength=num_items)
+    return (counts / max(counts.sum(), 1)).astype(np.float32)
 
 
 def sequence_windows(interactions: Interactions, splits: Splits, *, max_items: int) -> Windows:

@@ -32,6 +32,21 @@ def child_shares(
     return tuple(_of_one(level, item_codes[rows, number]) for number, level in enumerate(levels))
 
 
+def child_shares_of_sample(
+    shares: Float[Tensor, "targets sampled"],
+    rows: Int[Tensor, " targets"],
+    sampled: Int[Tensor, " sampled"],
+    item_codes: Int[Tensor, "items id_length"],
+    prefixes: Prefixes,
+) -> tuple[Float[Tensor, "targets _"], ...]:
+    """`child_shares` where only the `sampled` rows have a share."""
+    own, others, levels = prefixes.of(rows), prefixes.of(sampled), []
+    for level, size in enumerate(prefixes.level_sizes):
+        below = shares if level == 0 else shares.where(own[:, level - 1, None] == others[:, level - 1], 0.0)
+        levels.append(shares.new_zeros(len(rows), size).index_add_(1, item_codes[sampled, level], below))
+    return tuple(_of_one(level, item_codes[rows, number]) for number, level in enumerate(levels))
+
+
 def _of_one(shares: Float[Tensor, "targets codes"], code: Int[Tensor, " targets"]) -> Float[Tensor, "targets codes"]:
     smallest = torch.full_like(shares[:, :1], torch.finfo(shares.dtype).tiny)
     shares = shares.scatter_add(1, code[:, None], smallest)

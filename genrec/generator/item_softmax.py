@@ -6,7 +6,7 @@ from its logits to its gradient, and only gradients the size of the inputs are k
 2 MiB of L2 cache, float32, 1,100 targets, width 64), both passes: 149 -> 44 ms for 12,101 items, 16 -> 10 ms for 2,420.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,9 +28,16 @@ class Shifts(NamedTuple):
     columns: Int[Tensor, "targets shifted"]
     values: Float[Tensor, "targets shifted"]
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Shifts]") -> "Shifts | None":
+        """All of them together; None of nothing."""
+        if not parts:
+            return None
+        return cls(*(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True)))
+
 
 class ItemScores(NamedTuple):
-    """Logits over the catalogue before they are multiplied out: states @ vectors.T, plus the shifts."""
+    """Logits over the catalogue, or a sample of it, before they are multiplied out: states @ vectors.T and shifts."""
 
     states: Float[Tensor, "targets width"]
     vectors: Float[Tensor, "items width"]

@@ -17,6 +17,8 @@ class LossConfig:
 
     item_weight: float = 1.0
     """Weight of the item-level loss on the encoder's state; 0 switches it off."""
+    item_negatives: int | None = None
+    """So many items by chance, and the batch's targets, stand for the catalogue in the item loss; None: all items."""
     distillation: float = 0.7
     """Share of a code's target that the item head's own probabilities have, added up below each code; none without
     an item loss."""
@@ -34,6 +36,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         if self.item_weight < 0:
             raise ValueError(f"item_weight must be at least 0, got {self.item_weight}")
+        if self.item_negatives is not None and self.item_negatives < 1:
+            raise ValueError(f"item_negatives must be at least 1, or none for all items; got {self.item_negatives}")
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
         if not 0 <= self.label_smoothing < 1:

@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
-from genrec.generator.item_softmax import ItemScores
+from genrec.generator.item_sample import ItemSample
+from genrec.generator.item_softmax import ItemScores, Shifts
 from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
 from genrec.generator.negatives import DecodedTargets, Negatives, negative_logits
 from genrec.generator.repeats import RepeatBias
@@ -23,7 +24,7 @@ class Prediction(NamedTuple):
     code_logits: tuple[Float[Tensor, "targets level_size"], ...]
     """One per level, given the target's true codes on the levels before."""
     items: ItemScores | None
-    """Scores of the whole catalogue by the encoder alone; None where not asked for."""
+    """Scores of the catalogue, or of its sample, by the encoder alone; None where not asked for."""
     negative_logits: tuple[Float[Tensor, "compared negatives _"], ...] | None = None
     """Of the levels after the first; None where not asked for."""
 
@@ -76,10 +77,12 @@ class Generator(PreTrainedModel):
         targets: Int[Tensor, "batch positions"],
         *,
         with_items: bool = False,
+        sample: ItemSample | None = None,
         negatives: Negatives | None = None,
     ) -> Prediction:
         """Teacher-forced prediction of `targets`, item rows with -1 where there is none.
 
+        `with_items`: score the catalogue, or its `sample`, by the encoder alone.
         `targets[b, p]` follows `history[b, p]` under the causal encoder; the bidirectional one has one position.
         """
         encoded = self.encoder(history, self.embedding)
@@ -93,7 +96,7 @@ class Generator(PreTrainedModel):
         has_target = targets >= 0
         states = self.dropout(self.norm(states[has_target]))
         code_logits = tuple(head(states[:, level]) for level, head in enumerate(self.heads))
-        items = self._item_scores(encoded.summary, history, has_target) if with_items else None
+        items = self._item_scores(encoded.summary, history, targets, sample) if with_items else None
         if negatives is None:
             return Prediction(code_logits, items)
         decoded = DecodedTargets(cross, own, encoded.visible)
@@ -103,13 +106,21 @@ class Generator(PreTrainedModel):
         self,
         summary: Float[Tensor, "batch positions width"],
         history: Int[Tensor, "batch items"],
-        has_target: Bool[Tensor, "batch positions"],
+        targets: Int[Tensor, "batch positions"],
+        sample: ItemSample | None,
     ) -> ItemScores:
-        states, vectors = self.dropout(summary[has_target]), self.embedding.all()
-        if self.repeat_bias is None:
-            return ItemScores(states, vectors)
-        read, newest = history[has_target.nonzero()[:, 0]], self.encoder.newest_places(history)[has_target]
-        return ItemScores(states, vectors, self.repeat_bias(read, newest, num_items=len(vectors)))
+        has_target = targets >= 0
+        states, shifts = self.dropout(summary[has_target]), []
+        vectors = self.embedding.all() if sample is None else self.embedding(sample.rows)
+        if self.repeat_bias is not None:
+            read, newest = history[has_target.nonzero()[:, 0]], self.encoder.newest_places(history)[has_target]
+            places = read if sample is None else sample.places_of(read)
+            shifts.append(self.repeat_bias(places, newest, num_items=len(vectors)))
+        if sample is not None:
+            shifts.append(Shifts(own := sample.places_of(targets[has_target])[:, None], sample.log_inclusion[own]))
+            states = torch.cat([states, states.new_ones(len(states), 1)], dim=1)
+            vectors = torch.cat([vectors, -sample.log_inclusion[:, None]], dim=1)
+        return ItemScores(states, vectors, Shifts.joined(shifts))
 
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
         """Read and write items that came after the training, in the rows after all known ones.

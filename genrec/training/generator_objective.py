@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genrec.data.batches import Batch
-from genrec.generator.child_shares import child_shares
+from genrec.generator.child_shares import child_shares, child_shares_of_sample
+from genrec.generator.item_sample import ItemSample, draw_items
 from genrec.generator.item_softmax import ItemScores, item_softmax_cross_entropy
 from genrec.generator.losses import LossConfig, code_log_probs, generator_losses, of_codes
 from genrec.generator.model import Prediction
@@ -33,6 +34,8 @@ class GeneratorObjective:
     vocabulary: Vocabulary
     prefixes: Prefixes
     """Of the same catalogue as the vocabulary, on the device of the batches."""
+    target_shares: Float[Tensor, " items"]
+    """Of all targets of the training, the share that each item is; on the device of the batches."""
     weights: tuple[float, ...] = ()
     """Of the prefix losses, per level; (): uniform."""
 
@@ -49,8 +52,9 @@ class GeneratorObjective:
         """The losses of the batch, with the negatives that the prefix loss may ask for."""
         rows = batch.targets[batch.targets >= 0]
         negatives = self._negatives(rows)
-        prediction = model(*batch, with_items=self.config.item_weight > 0, negatives=negatives)
-        item_nll, wanted = self._item_loss(prediction.items, rows)
+        sample = self._sample(rows)
+        prediction = model(*batch, with_items=self.config.item_weight > 0, sample=sample, negatives=negatives)
+        item_nll, wanted = self._item_loss(prediction.items, rows, sample)
         found = generator_losses(
             prediction.code_logits,
             item_nll,
@@ -99,19 +103,30 @@ class GeneratorObjective:
             return torch.tensor(self.weights, dtype=torch.float64)
         return uniform_weights(len(self.prefixes.level_sizes))
 
+    def _sample(self, rows: Int[Tensor, " targets"]) -> ItemSample | None:
+        num_negatives = self.config.item_negatives
+        if num_negatives is None or self.config.item_weight == 0:
+            return None
+        return draw_items(rows, self.target_shares, num_negatives=num_negatives)
+
     def _item_loss(
-        self, items: ItemScores | None, rows: Int[Tensor, " targets"]
+        self, items: ItemScores | None, rows: Int[Tensor, " targets"], sample: ItemSample | None
     ) -> tuple[Float[Tensor, ""] | None, Sequence[Float[Tensor, "targets _"]] | None]:
         """The item head's cross-entropy, and what is distilled of its softmax, per level."""
         if items is None:
             return None, None
         chunks: list[tuple[Tensor, ...]] = []
+        codes = self.vocabulary.item_codes
 
         def observe(part: slice, shares: Tensor) -> None:
-            chunks.append(child_shares(shares, rows[part], self.vocabulary.item_codes, self.prefixes))
+            if sample is None:
+                chunks.append(child_shares(shares, rows[part], codes, self.prefixes))
+            else:
+                chunks.append(child_shares_of_sample(shares, rows[part], sample.rows, codes, self.prefixes))
 
         observer = observe if self.config.distillation else None
-        nll = item_softmax_cross_entropy(items.states, items.vectors, rows, shifts=items.shifts, observer=observer)
+        places = rows if sample is None else sample.places_of(rows)
+        nll = item_softmax_cross_entropy(items.states, items.vectors, places, shifts=items.shifts, observer=observer)
         return nll, [torch.cat(level) for level in zip(*chunks, strict=True)] if chunks else None
 
     def _negatives(self, rows: Int[Tensor, " targets"]) -> Negatives | None:

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_folder, atomic_json
-from genrec.data.batches import prefix_windows, sequence_windows
+from genrec.data.batches import prefix_windows, sequence_windows, target_shares
 from genrec.data.catalogue import Catalogue
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases, Splits, validation_cases
@@ -93,7 +93,10 @@ def train_generator(
     with progress.bar("train") as bar:
         watcher = RunWatcher(run, accelerator, progress, bar)
         prefixes = Prefixes(inputs.prefix_trie, accelerator.device)
-        objective = GeneratorObjective(plan.training.loss, generator.vocabulary, prefixes)
+        shares = target_shares(data.items, data.windows, num_items=len(inputs.catalogue))
+        objective = GeneratorObjective(
+            plan.training.loss, generator.vocabulary, prefixes, torch.from_numpy(shares).to(accelerator.device)
+        )
         trainer = Trainer(
             plan.training, objective, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
         )

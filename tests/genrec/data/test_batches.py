@@ -8,6 +8,7 @@ from genrec.data.batches import (
     padded_ranges,
     prefix_windows,
     sequence_windows,
+    target_shares,
     window_batch,
 )
 from genrec.data.interactions import Interactions
@@ -42,6 +43,15 @@ def test_every_training_target_is_visited_exactly_once(make, max_items):
     )
     assert trained_positions(windows) == expected
     assert (windows.end - windows.begin <= max_items).all()
+
+
+@pytest.mark.parametrize("make", [sequence_windows, prefix_windows])
+def test_shares_of_targets_count_every_trained_position(make):
+    interactions = interactions_of([1, 2, 3, 4, 9, 30], num_items=7)
+    windows = make(interactions, leave_one_out(interactions), max_items=4)
+    targets = interactions.items[trained_positions(windows)]
+    expected = [(targets == item).sum() / len(targets) for item in range(7)]
+    assert target_shares(interactions.items, windows, num_items=7).tolist() == pytest.approx(expected)
 
 
 def test_no_window_reads_or_predicts_a_held_out_item():

@@ -2,7 +2,7 @@
 
 import torch
 
-from genrec.generator.child_shares import child_shares
+from genrec.generator.child_shares import child_shares, child_shares_of_sample
 from genrec.generator.prefixes import Prefixes
 from trie import PrefixTrie
 
@@ -26,6 +26,16 @@ def test_every_level_has_the_sums_over_the_items_below_its_codes(codes, prefix_t
         expected = shares_by_sets(shares[target].tolist(), row, codes.tolist(), (7, 5, 3))
         for level, level_shares in enumerate(levels):
             torch.testing.assert_close(level_shares[target], torch.tensor(expected[level], dtype=torch.float64))
+
+
+def test_items_outside_the_sample_have_no_share(codes, prefix_trie):
+    torch.manual_seed(0)
+    shares, rows = torch.rand(25, 12, dtype=torch.float64), torch.randint(40, (25,))
+    sampled, item_codes = torch.randperm(40)[:12].sort().values, torch.from_numpy(codes)
+    everywhere = torch.zeros(25, 40, dtype=torch.float64).index_add_(1, sampled, shares)
+    of_sample = child_shares_of_sample(shares, rows, sampled, item_codes, Prefixes(prefix_trie))
+    for level, expected in enumerate(child_shares(everywhere, rows, item_codes, Prefixes(prefix_trie))):
+        torch.testing.assert_close(of_sample[level], expected)
 
 
 def test_items_with_one_id_count_together():

@@ -19,11 +19,12 @@ BATCH = Batch(
     torch.tensor([[3, 9, 12], [5, 8, -1], [7, -1, -1]]), torch.tensor([[9, 12, 4], [8, 20, -1], [31, -1, -1]])
 )
 TARGETS = [9, 12, 4, 8, 20, 31]
+EVEN = torch.full((40,), 1 / 40)
 PREFIX = PrefixLossConfig(beta=0.3, num_negatives=12)
 
 
 def objective_of(generator, prefix_trie, **options):
-    return GeneratorObjective(LossConfig(**options), generator.vocabulary, Prefixes(prefix_trie))
+    return GeneratorObjective(LossConfig(**options), generator.vocabulary, Prefixes(prefix_trie), EVEN)
 
 
 def log_probs_one_by_one(generator, codes, rivals_of, *, targets, temperature):
@@ -44,7 +45,7 @@ def log_probs_one_by_one(generator, codes, rivals_of, *, targets, temperature):
 def test_the_total_is_what_its_definition_says(softmax, kind, small_generator, prefix_trie, codes):
     generator = small_generator().double()
     config = LossConfig(item_weight=0.0, softmax=softmax, temperature=1.5, prefix=replace(PREFIX, kind=kind, tau=0.8))
-    objective = GeneratorObjective(config, generator.vocabulary, Prefixes(prefix_trie)).weighed((0.5, 0.3, 0.2))
+    objective = GeneratorObjective(config, generator.vocabulary, Prefixes(prefix_trie), EVEN).weighed((0.5, 0.3, 0.2))
 
     def rivals_of(row, level):
         alike = (codes[:, :level] == codes[row, :level]).all(1)
@@ -138,4 +139,38 @@ def test_without_a_prefix_loss_there_are_no_weights(small_generator, prefix_trie
 def test_prefixes_of_another_catalogue_are_refused(small_generator, codes):
     other = Prefixes(PrefixTrie.from_codes(codes[:39], level_sizes=(7, 5, 3)))
     with pytest.raises(ValueError, match="expected the prefixes of 40 items"):
-        GeneratorObjective(LossConfig(), small_generator().vocabulary, other)
+        GeneratorObjective(LossConfig(), small_generator().vocabulary, other, EVEN)
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.6])
+def test_the_item_head_costs_its_cross_entropy_and_teaches_the_codes(distillation, small_generator, prefix_trie, codes):
+    generator = small_generator().double()
+    objective = objective_of(generator, prefix_trie, item_weight=0.5, distillation=distillation)
+    found = objective.losses(generator, BATCH)
+    prediction = generator(*BATCH, with_items=True)
+    log_items = prediction.items.logits().log_softmax(-1)
+    expected = sum(-0.5 * log_items[place, row].item() for place, row in enumerate(TARGETS))
+    for place, row in enumerate(TARGETS):
+        for level, logits in enumerate(prediction.code_logits):
+            log_codes = logits[place].log_softmax(-1)
+            alike = [item for item in range(40) if (codes[item, :level] == codes[row, :level]).all()]
+            below = sum(log_items[place, item].exp() for item in alike)
+            taught = sum(log_items[place, item].exp() / below * log_codes[codes[item, level]] for item in alike)
+            expected -= ((1 - distillation) * log_codes[codes[row, level]] + distillation * taught).item()
+    assert found.total.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_sample_that_has_every_item_costs_what_the_catalogue_does(small_generator, prefix_trie):
+    generator = small_generator().double()
+    whole = objective_of(generator, prefix_trie).losses(generator, BATCH)
+    sampled = objective_of(generator, prefix_trie, item_negatives=5000).losses(generator, BATCH)
+    assert sampled.total.item() == pytest.approx(whole.total.item(), rel=1e-5)
+
+
+def test_samples_cost_on_average_nearly_what_the_catalogue_does(small_generator, prefix_trie):
+    generator = small_generator().double()
+    torch.manual_seed(0)
+    objective = objective_of(generator, prefix_trie, item_negatives=60)
+    costs = [objective.losses(generator, BATCH).parts["nll_item"].item() for _ in range(200)]
+    whole = objective_of(generator, prefix_trie).losses(generator, BATCH).parts["nll_item"].item()
+    assert sum(costs) / len(costs) == pytest.approx(whole, rel=0.01)

@@ -50,9 +50,8 @@ def data():
 def generator_objective(generator, loss):
     vocabulary = generator.vocabulary
     codes = vocabulary.item_codes.numpy()
-    return GeneratorObjective(
-        loss, vocabulary, Prefixes(PrefixTrie.from_codes(codes, level_sizes=vocabulary.level_sizes))
-    )
+    prefixes = Prefixes(PrefixTrie.from_codes(codes, level_sizes=vocabulary.level_sizes))
+    return GeneratorObjective(loss, vocabulary, prefixes, torch.full((len(codes),), 1 / len(codes)))
 
 
 def trained(generator, data, folder, *, config=CONFIG, validate=None, notes=None):
