@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from genrec.errors import ConfigError
 from genrec.generator.losses import (
     LossConfig,
     code_cross_entropy,
@@ -10,6 +11,7 @@ from genrec.generator.losses import (
     generator_losses,
 )
 from genrec.generator.prefix_losses import PrefixLossConfig
+from genrec.strict_loading import load_dataclass
 
 
 def plain_cross_entropy(logits, codes, valid, *, label_smoothing, temperature):
@@ -127,3 +129,16 @@ def test_beta_weighs_the_prefixes_beside_the_mean_of_the_code_losses(levels):
 def test_options_out_of_range_are_refused(key, value):
     with pytest.raises(ValueError, match=key):
         LossConfig(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        ({"kind": "pairwse"}, r"prefix\.kind is 'pairwse'.*did you mean 'pairwise'"),
+        ({"num_negative": 5}, r"prefix\.num_negative is unknown.*did you mean 'num_negatives'"),
+        ({"tau": 0}, r"prefix\.tau must be above 0, got 0"),
+    ],
+)
+def test_a_config_that_asks_for_a_wrong_prefix_loss_is_refused_with_its_place(prefix, message):
+    with pytest.raises(ConfigError, match=message):
+        load_dataclass(LossConfig, {"prefix": prefix}, source="config")
