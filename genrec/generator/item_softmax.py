@@ -62,7 +62,9 @@ class _ChunkedCrossEntropy(Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator hides the names
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor, Tensor, None, None]:
         state_gradient, item_gradient = ctx.saved_tensors
         return state_gradient * gradients[0], item_gradient * gradients[0], None, None
 
