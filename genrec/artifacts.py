@@ -22,6 +22,7 @@ from genrec.errors import ArtifactError
 from genrec.fingerprints import file_fingerprint, files_of, fingerprint, plain
 
 __all__ = [
+    "BASELINE_OUTPUTS",
     "STAGE_OUTPUTS",
     "Manifest",
     "RunFolder",
@@ -44,6 +45,14 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "report": ("report",),
 }
 """What every stage must leave behind, in the order of the stages; a stage may record more."""
+
+BASELINE_OUTPUTS: dict[str, tuple[str, ...]] = {
+    name: (f"baselines/{name}/model.safetensors", f"baselines/{name}/metrics.json")
+    for name in ("sasrec", "sasrec_one_negative", "bert4rec", "tiger")
+}
+"""The same for the baselines that are trained, each a stage beside the others."""
+
+_OUTPUTS = STAGE_OUTPUTS | BASELINE_OUTPUTS
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +98,10 @@ class RunFolder:
                 f"{path} is not a run folder: it {found}; make one with `genrec run CONFIG --out {path}`"
             )
         return cls(path)
+
+    def of_baseline(self, name: str) -> "RunFolder":
+        """The folder of a trained baseline: `metrics` and `log` lie in it as they do in a run."""
+        return RunFolder(self.path / "baselines" / name)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -170,7 +183,7 @@ class RunFolder:
         `STAGE_OUTPUTS`, which must be there.
         """
         sizes: dict[str, int] = {}
-        for output in [*STAGE_OUTPUTS[stage], *outputs]:
+        for output in [*_OUTPUTS[stage], *outputs]:
             path = Path(output) if Path(output).is_relative_to(self.path) else self.path / output
             files = files_of(path)
             if not files:
@@ -192,14 +205,12 @@ class RunFolder:
     def require(self, stage: str, what_for: str) -> Manifest:
         """The manifest of a stage that must be done; otherwise `ArtifactError` with the command that makes its file."""
         remedy = f"make it with `genrec {stage} {self.path}`"
-        missing = [name for name in STAGE_OUTPUTS[stage] if not files_of(self.path / name)]
+        missing = [name for name in _OUTPUTS[stage] if not files_of(self.path / name)]
         if missing:
             raise ArtifactError(f"{self.path / missing[0]} is missing, which {what_for} needs; {remedy}")
         manifest = self.manifest(stage)
         if manifest is None:
-            raise ArtifactError(
-                f"{self.path / STAGE_OUTPUTS[stage][0]} is not finished, which {what_for} needs; {remedy}"
-            )
+            raise ArtifactError(f"{self.path / _OUTPUTS[stage][0]} is not finished, which {what_for} needs; {remedy}")
         damage = self._damage(manifest)
         if damage:
             raise ArtifactError(f"{damage}; {what_for} needs it; {remedy}")
@@ -222,8 +233,8 @@ class RunFolder:
             file.write(line.encode())
 
     def _manifest_path(self, stage: str) -> Path:
-        if stage not in STAGE_OUTPUTS:
-            raise ValueError(f"stage must be one of {', '.join(STAGE_OUTPUTS)}, got {stage!r}")
+        if stage not in _OUTPUTS:
+            raise ValueError(f"stage must be one of {', '.join(_OUTPUTS)}, got {stage!r}")
         return self.stages / f"{stage}.json"
 
     def _damage(self, manifest: Manifest) -> str:

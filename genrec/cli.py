@@ -100,6 +100,26 @@ _stage_command("train", "Train the generator (after the stages before it); also 
 _stage_command("evaluate", "Measure the generator and the baselines (after the stages before it).")
 
 
+@app.command()
+def baseline(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="sasrec, sasrec_one_negative, bert4rec or tiger.")],
+    source: RunOrConfig,
+    overrides: Overrides = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a baseline beside a run and measure it (after the stages that it needs); also under torchrun."""
+    from genrec.tables import baseline_table
+
+    result = _run(source, overrides, out=out, until=_baseline_name(name))
+    if result.metrics is None:
+        return
+    if as_json:
+        print_json({"run": str(result.path), "baseline": name, **result.metrics})
+    else:
+        print(baseline_table(name, result.metrics))
+
+
 for _command in (recommend, sample, explain):
     app.command()(_command)
 
@@ -184,6 +204,15 @@ def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: s
         out, source = out or run_folder.path, str(run_folder.config)
     progress = for_terminal() if _is_main_process() else Silence()
     return run_pipeline(source, out=out, overrides=overrides or (), until=until, progress=progress)
+
+
+def _baseline_name(name: str) -> str:
+    from genrec.artifacts import BASELINE_OUTPUTS
+    from genrec.errors import ConfigError
+
+    if name not in BASELINE_OUTPUTS:
+        raise ConfigError(f"there is no baseline {name!r} to train; expected one of {', '.join(BASELINE_OUTPUTS)}")
+    return name
 
 
 def _set_environment() -> None:

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from genrec.baselines.config import BaselinesConfig
 from genrec.data.embeddings import EmbeddingConfig
 from genrec.data.sources import DataConfig
 from genrec.errors import ConfigError
@@ -45,6 +46,7 @@ class ExperimentConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:  # numpy's legacy seeds and faiss take no others

@@ -7,6 +7,8 @@
     train      sequences of semantic IDs -> generator                                   generator/
     evaluate   generator, baselines -> figures                                          metrics.json
 
+    baseline   sequences -> one more trained model to measure it against                baselines/NAME/
+
 Each stage writes into the run folder and records a fingerprint of what it read. It is skipped while that fingerprint
 stays the same, so a run that was stopped goes on where it was.
 """
@@ -31,12 +33,14 @@ from genrec.data.splits import test_cases, validation_cases
 from genrec.errors import DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
-from genrec.stages import STAGES, Run
+from genrec.stages import BASELINE_STAGES, STAGES, Run
 from genrec.training.stage import make_accelerator
+
+_ALL_STAGES = {**STAGES, **BASELINE_STAGES}
 
 
 class RunResult(NamedTuple):
-    """Where a run lies, and its figures if it has been evaluated."""
+    """Where a run lies, and its figures if it has been evaluated; a baseline's own after its training."""
 
     path: Path
     metrics: dict[str, Any] | None
@@ -50,7 +54,9 @@ def run_pipeline(
     until: str = "evaluate",
     progress: Progress | None = None,
 ) -> RunResult:
-    """Bring a run to the stage `until`, doing only what is not done yet; the command line calls this.
+    """Bring a run to the stage `until`, or train the baseline of that name, doing only what is not done yet.
+
+    The command line calls this.
 
     Args:
         config: a config, a YAML file or the name of a built-in one. `overrides` such as "training.epochs=3" go on top.
@@ -60,14 +66,15 @@ def run_pipeline(
         InputError: the config, the data or the run folder is not as it must be; nothing is left half written.
         TrainingError: the training cannot go on.
     """
-    if until not in STAGES:
-        raise ValueError(f"until must be one of {', '.join(STAGES)}, got {until!r}")
+    if until not in _ALL_STAGES:
+        raise ValueError(f"until must be one of {', '.join(_ALL_STAGES)}, got {until!r}")
     loaded = config if isinstance(config, ExperimentConfig) else load_config(config, overrides)
     if isinstance(config, ExperimentConfig) and (overrides or out is None):
         raise ValueError("a config object takes no overrides, and needs a run folder in `out`")
     folder = RunFolder(out if out is not None else Path("runs") / Path(str(config)).stem)
     progress = progress or Silence()
-    accelerator = make_accelerator(loaded.training, folder.path)
+    trained = loaded.baselines.named(until).training if until in BASELINE_STAGES else loaded.training
+    accelerator = make_accelerator(trained, folder.path)
     with _held(folder) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
             atomic_write(folder.config, to_yaml(loaded).encode())
@@ -77,8 +84,9 @@ def run_pipeline(
             if name == "prepare" and accelerator.is_main_process:
                 _check_cases(folder, until)
         accelerator.end_training()
-    metrics = read_json(folder.metrics) if until == "evaluate" and accelerator.is_main_process else None
-    return RunResult(folder.path, metrics)
+    files = {"evaluate": folder.metrics, **{name: folder.of_baseline(name).metrics for name in BASELINE_STAGES}}
+    has_figures = until in files and accelerator.is_main_process
+    return RunResult(folder.path, read_json(files[until]) if has_figures else None)
 
 
 @contextmanager
@@ -87,13 +95,13 @@ def _held(folder: RunFolder) -> Iterator[None]:
     existed = folder.path.exists()
     with folder.lock():
         config = folder.config.read_bytes() if folder.config.exists() else None
-        done = [folder.manifest(name) for name in STAGES]
+        done = [folder.manifest(name) for name in _ALL_STAGES]
         try:
             yield
         except InputError:
             if not existed and not folder.seconds():
                 shutil.rmtree(folder.path, ignore_errors=True)
-            elif config is not None and [folder.manifest(name) for name in STAGES] == done:
+            elif config is not None and [folder.manifest(name) for name in _ALL_STAGES] == done:
                 atomic_write(folder.config, config)  # the run stays what it was
             raise
 
@@ -102,19 +110,17 @@ def _bring(
     name: str, config: ExperimentConfig, folder: RunFolder, accelerator: Accelerator, progress: Progress
 ) -> None:
     """Do one stage unless it is done."""
-    stage, data_dir = STAGES[name], data_folder()
-    wanted, done = "", False
+    stage, data_dir = _ALL_STAGES[name], data_folder()
+    wanted, done, beside = "", False, {}
     if accelerator.is_main_process:
-        upstream = [
-            folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, config)
-        ]
-        wanted = fingerprint(name, stage.reads(config, data_dir), upstream)
+        beside = {other: found for other in stage.beside if (found := _if_done(other, config, folder)) is not None}
+        wanted = _wanted(name, config, folder, beside=[*beside.values()])
         done = folder.is_done(name, wanted)
     wanted, done = broadcast_object_list([wanted, done])
     if done:
         progress.say(f"{name}: done before")
         return
-    run = Run(config, folder, data_dir, accelerator, progress, wanted)
+    run = Run(config, folder, data_dir, accelerator, progress, wanted, tuple(beside))
     if accelerator.is_main_process:
         progress.say(f"{name} ...")
         _do(name, run)
@@ -123,9 +129,24 @@ def _bring(
     accelerator.wait_for_everyone()
 
 
+def _wanted(name: str, config: ExperimentConfig, folder: RunFolder, *, beside: Sequence[str] = ()) -> str:
+    """The fingerprint of all that a stage depends on; `ArtifactError` if what comes before it is not done."""
+    stage = _ALL_STAGES[name]
+    upstream = [folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, config)]
+    return fingerprint(name, stage.reads(config, data_folder()), [*upstream, *beside])
+
+
+def _if_done(name: str, config: ExperimentConfig, folder: RunFolder) -> str | None:
+    """The fingerprint of a stage that is done with today's inputs; None otherwise."""
+    if folder.manifest(name) is None:
+        return None
+    wanted = _wanted(name, config, folder)
+    return wanted if folder.is_done(name, wanted) else None
+
+
 def _do(name: str, run: Run) -> None:
     """Do one stage and record it."""
-    stage, folder, before = STAGES[name], run.folder, run.folder.manifest(name)
+    stage, folder, before = _ALL_STAGES[name], run.folder, run.folder.manifest(name)
     folder.forget(name)
     started = time.monotonic()
     try:
@@ -145,10 +166,12 @@ def _do(name: str, run: Run) -> None:
 
 def _check_cases(folder: RunFolder, until: str) -> None:
     """`DataError` now rather than after hours of training, if a later stage would find nothing to measure by."""
-    prepared, names = read_prepared(folder.path), list(STAGES)
+    prepared = read_prepared(folder.path)
     splits = prepared.interactions, prepared.splits
+    trains = until in BASELINE_STAGES
     for stage, part, cases in (("train", "validation", validation_cases), ("evaluate", "test", test_cases)):
-        if names.index(until) >= names.index(stage) and not len(cases(*splits).ends):
+        is_needed = trains or stage == until or stage in _before(until)
+        if is_needed and not len(cases(*splits).ends):
             raise DataError(
                 f"no user has a {part} item with a history before it, which stage {stage} needs; leave-one-out takes "
                 "users with three interactions, global_time interactions in each part (data.validation_from_unix_s, "
@@ -157,8 +180,13 @@ def _check_cases(folder: RunFolder, until: str) -> None:
 
 
 def _needed(until: str, config: ExperimentConfig) -> list[str]:
-    names = list(STAGES)
-    return [name for name in names[: names.index(until)] if _used(name, config)] + [until]
+    return [name for name in STAGES if name in _before(until) and _used(name, config)] + [until]
+
+
+def _before(until: str) -> set[str]:
+    """The stages that must be done before one."""
+    after = _ALL_STAGES[until].after
+    return {*after, *(name for stage in after for name in _before(stage))}
 
 
 def _used(stage: str, config: ExperimentConfig) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from accelerate import Accelerator
 
 from genrec.additions.stored import discard_stale_additions
-from genrec.artifacts import RunFolder
-from genrec.atomic_files import atomic_json, atomic_write, remove
+from genrec.artifacts import BASELINE_OUTPUTS, RunFolder
+from genrec.atomic_files import atomic_json, atomic_write, read_json, remove
+from genrec.baselines.trained import CodedItems
+from genrec.baselines.training import BaselineInputs, train_baseline
 from genrec.config import ExperimentConfig
 from genrec.data.catalogue import Catalogue
 from genrec.data.collaborative import training_sequences
@@ -43,6 +46,8 @@ class Run:
     progress: Progress
     fingerprint: str
     """Of everything that this stage depends on."""
+    beside: tuple[str, ...] = ()
+    """Those of the stages named so that are done."""
 
     @property
     def is_main(self) -> bool:
@@ -59,6 +64,8 @@ class Stage:
     reads: Callable[[ExperimentConfig, Path], Any]
     """What it depends on, the stages in `after` apart."""
     after: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    """What it takes up where that is done, and does without where it is not."""
     writes: tuple[str, ...] = ()
     """Files and folders besides those in `artifacts.STAGE_OUTPUTS`."""
     scratch: tuple[str, ...] = ()
@@ -155,9 +162,26 @@ def _evaluate(run: Run) -> float:
     recommender = Recommender.from_pretrained(run.folder.path, device=best_device(), with_additions=False)
     inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
     figures = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
+    for name in run.beside:
+        trained = read_json(run.folder.of_baseline(name).metrics)
+        figures["baselines"][name] = {part: trained[part] for part in ("test", "test_history_filtered")}
     seconds = time.monotonic() - started
     atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
     return seconds
+
+
+def _baseline(name: str, run: Run) -> float:
+    prepared, needs_codes = _prepared(run), "index" in BASELINE_STAGES[name].after
+    coded = CodedItems(load_semantic_ids(run.folder), load_prefix_trie(run.folder)) if needs_codes else None
+    return train_baseline(
+        run.folder.of_baseline(name),
+        run.config.baselines.named(name),
+        BaselineInputs(prepared.interactions, prepared.splits, coded),
+        seed=run.config.seed,
+        accelerator=run.accelerator,
+        fingerprint=run.fingerprint,
+        progress=run.progress,
+    )
 
 
 def _prepared(run: Run) -> Prepared:
@@ -196,6 +220,20 @@ def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
     return config.evaluation, replace(config.recommendation, added_items_boost=1.0)
 
 
+def _baseline_choices(name: str, config: ExperimentConfig, data_dir: Path) -> Any:
+    return config.baselines.named(name), config.seed
+
+
+def _baseline_stage(name: str) -> Stage:
+    return Stage(
+        partial(_baseline, name),
+        partial(_baseline_choices, name),
+        after=("prepare", "index") if name == "tiger" else ("prepare",),
+        scratch=(f"baselines/{name}/checkpoints",),
+        together=True,
+    )
+
+
 STAGES: Mapping[str, Stage] = {
     "prepare": Stage(_prepare, _data_files, after=(), writes=("prepare.json",)),
     "embed": Stage(_embed, _vector_files, after=("prepare",), writes=("embeddings.json",)),
@@ -215,6 +253,9 @@ STAGES: Mapping[str, Stage] = {
         scratch=("checkpoints",),
         together=True,
     ),
-    "evaluate": Stage(_evaluate, _evaluation_choices, after=("prepare", "train")),
+    "evaluate": Stage(_evaluate, _evaluation_choices, after=("prepare", "train"), beside=tuple(BASELINE_OUTPUTS)),
 }
 """In order; what stands earlier is brought first."""
+
+BASELINE_STAGES: Mapping[str, Stage] = {name: _baseline_stage(name) for name in BASELINE_OUTPUTS}
+"""One for each baseline that is trained; the pipeline goes without."""

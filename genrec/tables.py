@@ -24,13 +24,31 @@ def results_table(metrics: dict[str, Any]) -> str:
         rows.append(("oracle", metrics["oracle"]["test"], metrics["oracle"]["test_history_filtered"]))
     lines = [f"Test: {metrics['users']} users, {metrics['items']} items, full ranking of exact items"]
     for title, filtered in (("without history filter", False), ("history filtered out", True)):
-        lines += ["", f"{title:<24}" + "".join(f"{name:>11}" for name in _FIGURES)]
-        for method, plain, without_history in rows:
-            figures = without_history if filtered else plain
-            lines.append(f"{method:<24}" + "".join(f"{figures[name]:>11.4f}" for name in _FIGURES))
+        lines += ["", _header(title)]
+        lines += [_line(method, without_history if filtered else plain) for method, plain, without_history in rows]
     seconds = metrics["seconds"]
     lines += ["", "Seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())]
     return "\n".join(lines)
+
+
+def baseline_table(name: str, metrics: dict[str, Any]) -> str:
+    """A trained baseline by both protocols, and what it cost."""
+    parts = ("validation", "test", "validation_history_filtered", "test_history_filtered")
+    lines = [_header(name), *(_line(part.replace("_", " "), metrics[part]) for part in parts), ""]
+    ended = f"ended by {metrics['ended_by']}, {'converged' if metrics['converged'] else 'not converged'}"
+    lines.append(
+        f"{metrics['parameters']} parameters, {metrics['seconds']:.1f} s ({metrics['cpu_seconds']:.1f} s of processor "
+        f"time), {metrics['epochs']} epochs, best at step {metrics['best_step']} of {metrics['steps']}; {ended}"
+    )
+    return "\n".join(lines)
+
+
+def _header(title: str) -> str:
+    return f"{title:<28}" + "".join(f"{name:>11}" for name in _FIGURES)
+
+
+def _line(title: str, figures: Figures) -> str:
+    return f"{title:<28}" + "".join(f"{figures[name]:>11.4f}" for name in _FIGURES)
 
 
 def recommendations_shown(run: Path) -> str:

@@ -24,9 +24,9 @@ HEIGHTS = {
     "additions": 4,
     "generator": 4,
     "recommendation": 5,
-    "evaluation": 6,
-    "baselines": 6,
-    "training": 7,
+    "evaluation": 6,  # its stage shows the counting baselines
+    "baselines": 6,  # those that are trained take the loop as it is
+    "training": 6,
     "config": 8,
     "stages": 9,
     "pipeline": 10,

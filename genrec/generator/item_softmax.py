@@ -115,7 +115,7 @@ class _ChunkedCrossEntropy(Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator hides the names
         ctx: Any, *grad_outputs: Any
     ) -> tuple[Tensor, Tensor, Tensor, None, None, None, None]:
         states, vectors, shifts = (gradient * grad_outputs[0] for gradient in ctx.saved_tensors)

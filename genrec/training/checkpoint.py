@@ -6,9 +6,10 @@ Weights and optimiser states are safetensors, everything else is JSON; nothing i
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -40,8 +41,12 @@ class TrainingState:
     loss_weights: tuple[float, ...] = ()
     """Those of the next step, where the objective adapts them; (): no step has been done, or it does not."""
     finished: bool = False
+    ended_by: Literal["", "epochs", "patience", "time"] = ""
+    """What ended the training, once it has ended."""
     seconds: float = 0.0
     """Time spent so far, over all parts of a training that was interrupted."""
+    cpu_seconds: float = 0.0
+    """Processor time of this process in them, its threads added up."""
 
     def after_batch(self, loss_weights: tuple[float, ...]) -> "TrainingState":
         """The state one optimiser step later."""
@@ -99,12 +104,23 @@ class CheckpointFolder:
     def _write(self, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
         def write(folder: Path) -> None:
             for file, content in tensors.items():
-                save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / file)
+                save_tensors(content, folder / file)
             (folder / _STATE).write_text(json.dumps(state))
             digests = {file: file_fingerprint(folder / file) for file in (*tensors, _STATE)}
             (folder / _MANIFEST).write_text(json.dumps({"fingerprint": self.fingerprint, "files": digests}))
 
         atomic_folder(self.path / name, write)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write safetensors, in which tied weights stand once for every name that they have: the format shares nothing."""
+    separate: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        kept = tensor.detach().cpu().contiguous()
+        separate[name] = kept.clone() if kept.data_ptr() in taken else kept
+        taken.add(separate[name].data_ptr())
+    save_file(separate, path)
 
 
 def _read_checked(folder: Path) -> dict[str, Any]:

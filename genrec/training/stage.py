@@ -33,7 +33,7 @@ from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
 from genrec.training.checkpoint import CheckpointFolder
 from genrec.training.generator_objective import GeneratorObjective
-from genrec.training.trainer import Trainer, TrainingConfig, TrainingData
+from genrec.training.trainer import LoopConfig, Trainer, TrainingConfig, TrainingData
 from genrec.training.watcher import RunWatcher
 from tokenizer import SemanticIDs
 from trie import PrefixTrie
@@ -60,7 +60,7 @@ class TrainingPlan(NamedTuple):
     seed: int
 
 
-def make_accelerator(training: TrainingConfig, folder: Path) -> Accelerator:
+def make_accelerator(training: LoopConfig, folder: Path) -> Accelerator:
     """Accelerate as the launch command and the config say; without a launcher: one process."""
     wanted = "no" if training.mixed_precision == "fp32" else training.mixed_precision
     if is_initialized() and AcceleratorState().mixed_precision != wanted:

@@ -25,8 +25,8 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How long and how a model trains."""
+class LoopConfig:
+    """How long and how the loop trains a model, whatever it is."""
 
     epochs: int = 50
     batch_size: int = 128
@@ -40,9 +40,10 @@ class TrainingConfig:
     validation_users: int = 5000
     """At most so many users validate during training."""
     checkpoint_every_steps: int = 500
+    max_cpu_hours: float | None = None
+    """Processor time, all threads of a process together, after which the training ends with its best weights."""
     tracker: Literal["tensorboard", "wandb"] | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "gradient_accumulation", "validate_every_epochs", "patience"):
@@ -51,6 +52,15 @@ class TrainingConfig:
         for name in ("validation_users", "checkpoint_every_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_cpu_hours is not None and self.max_cpu_hours <= 0:
+            raise ValueError(f"max_cpu_hours must be above 0, or null for no limit; got {self.max_cpu_hours}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(LoopConfig):
+    """How the generator trains."""
+
+    loss: LossConfig = field(default_factory=LossConfig)
 
 
 class TrainingData(NamedTuple):
@@ -78,7 +88,7 @@ class Trainer:
 
     def __init__(
         self,
-        config: TrainingConfig,
+        config: LoopConfig,
         objective: Objective,
         *,
         accelerator: Accelerator,
@@ -96,7 +106,7 @@ class Trainer:
     def train(
         self, model: Model, data: TrainingData, *, validate: Callable[[Model], Mapping[str, float]]
     ) -> TrainingState:
-        """Train until the epochs or the patience end; the model then holds its best weights.
+        """Train until the epochs, the patience or the time end; the model then holds its best weights.
 
         `validate` is called between epochs by every process and answers with at least "ndcg@10". Goes on from the
         newest checkpoint of the same training, if there is one.
@@ -105,18 +115,23 @@ class Trainer:
         optimizer = make_optimizer(model, self.config.optimizer)
         state = self._resume(model, optimizer)
         prepared, optimizer = self.accelerator.prepare(model, optimizer)
-        clock = _Clock(state.seconds)
+        clock = _Clock(state)
         while not state.finished:
-            state = self._epoch(prepared, optimizer, data, state, clock)
-            due = (state.epoch + 1) % self.config.validate_every_epochs == 0
-            state = replace(state, epoch=state.epoch + 1, batch=0, finished=state.epoch + 1 == self.config.epochs)
-            if due or state.finished:
-                state = self._validated(model, validate, state)
-            self._save(model, optimizer, replace(state, seconds=clock.seconds()))
+            state = self._after_epoch(self._epoch(prepared, optimizer, data, state, clock))
+            if state.finished or state.epoch % self.config.validate_every_epochs == 0:
+                state = self._validated(model, validate, clock.on(state))
+            self._save(model, optimizer, clock.on(state))
         self.accelerator.wait_for_everyone()
         self.checkpoints.load_best(model, state.best_step)
         self.accelerator.wait_for_everyone()  # the caller may remove the checkpoints now
-        return replace(state, seconds=clock.seconds())
+        return clock.on(state)
+
+    def _after_epoch(self, state: TrainingState) -> TrainingState:
+        """The epoch counted; one that the time limit broke off is not, and ends the training."""
+        if state.ended_by == "time":
+            return replace(state, finished=True)
+        state = replace(state, epoch=state.epoch + 1, batch=0)
+        return replace(state, finished=True, ended_by="epochs") if state.epoch == self.config.epochs else state
 
     def _resume(self, model: nn.Module, optimizer: Optimizer) -> TrainingState:
         state = self.checkpoints.load_last(model, optimizer)
@@ -137,8 +152,18 @@ class Trainer:
             state = state.after_batch(loss_weights)
             self.watcher.on_step(state, figures, num_steps=num_steps)
             if state.step % self.config.checkpoint_every_steps == 0:
-                self._save(self.accelerator.unwrap_model(model), optimizer, replace(state, seconds=clock.seconds()))
+                self._save(self.accelerator.unwrap_model(model), optimizer, clock.on(state))
+            if self._out_of_time(clock.on(state)):
+                return replace(state, ended_by="time")
         return state
+
+    def _out_of_time(self, state: TrainingState) -> bool:
+        """Whether the limit has passed on any process: all of them stop at the same step."""
+        if self.config.max_cpu_hours is None:
+            return False
+        if state.cpu_seconds >= 3600 * self.config.max_cpu_hours:
+            self.accelerator.set_trigger()
+        return self.accelerator.check_trigger()
 
     def _step(
         self,
@@ -206,14 +231,17 @@ class Trainer:
         model.eval()
         metrics = validate(model)
         model.train()
-        self.watcher.on_event({"event": "validated", "epoch": state.epoch, "step": state.step, **metrics})
+        times = {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds}
+        self.watcher.on_event({"event": "validated", "epoch": state.epoch, "step": state.step, **times, **metrics})
         if metrics["ndcg@10"] > state.best_ndcg:
             if self.accelerator.is_main_process:
                 self.checkpoints.save_best(model, state.step)
             return replace(state, best_ndcg=metrics["ndcg@10"], best_step=state.step, validations_since_best=0)
         waited = state.validations_since_best + 1
-        finished = state.finished or waited >= self.config.patience
-        return replace(state, validations_since_best=waited, finished=finished)
+        state = replace(state, validations_since_best=waited)
+        if state.finished or waited < self.config.patience:
+            return state
+        return replace(state, finished=True, ended_by="patience")
 
     def _save(self, model: nn.Module, optimizer: Any, state: TrainingState) -> None:
         if self.accelerator.is_main_process:
@@ -223,11 +251,14 @@ class Trainer:
 class _Clock:
     """Seconds of this and earlier parts of a training."""
 
-    def __init__(self, earlier: float) -> None:
-        self._start = time.monotonic() - earlier
+    def __init__(self, earlier: TrainingState) -> None:
+        self._start = time.monotonic() - earlier.seconds
+        self._cpu_start = time.process_time() - earlier.cpu_seconds
 
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
+    def on(self, state: TrainingState) -> TrainingState:
+        """The state with the time spent so far."""
+        seconds, cpu_seconds = time.monotonic() - self._start, time.process_time() - self._cpu_start
+        return replace(state, seconds=seconds, cpu_seconds=cpu_seconds)
 
 
 def _step_seed(seed: int, step: int, part: int, process: int) -> int:

@@ -1,0 +1,71 @@
+"""What trained baselines have in common: what they are built from, what the command asks of them, how they train."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int
+from numpy import ndarray
+from torch import nn
+
+from genrec.data.batches import Windows
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Splits
+from genrec.training.objective import Objective
+from genrec.training.trainer import LoopConfig
+from tokenizer import SemanticIDs
+from trie import PrefixTrie
+
+
+class CodedItems(NamedTuple):
+    """The items as codes, for models that read and write them."""
+
+    semantic_ids: SemanticIDs
+    prefix_trie: PrefixTrie
+
+
+@runtime_checkable
+class ScoringModel(Protocol):
+    """A module that scores the whole catalogue once it has been trained."""
+
+    def scores(self, histories: Sequence[Int[ndarray, " _"]]) -> Float32[ndarray, "cases items"]:
+        """Score of every item as the next one after each history; higher is better, -inf: not a candidate."""
+        ...
+
+
+@runtime_checkable
+class TrainedBaseline(Protocol):
+    """A config that knows how its model is built and trained."""
+
+    @property
+    def training(self) -> LoopConfig:
+        """How long and how."""
+        ...
+
+    def build(self, num_items: int, coded: CodedItems | None) -> nn.Module:
+        """An untrained model, which is a `ScoringModel` too; the caller seeds torch. `coded`: None where not needed."""
+        ...
+
+    def windows(self, interactions: Interactions, splits: Splits) -> Windows:
+        """The examples of an epoch."""
+        ...
+
+    def objective(self) -> Objective:
+        """What the training minimises."""
+        ...
+
+
+def newest_states(states: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
+    """The state (batch, width) at the newest item of each history; states (batch, items, width), padding at the end."""
+    return states[torch.arange(len(history), device=history.device), (history >= 0).sum(1) - 1]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are."""
+    return next(model.parameters()).device
+
+
+def as_float32(scores: torch.Tensor) -> Float32[ndarray, "cases items"]:
+    """Scores as the evaluator takes them."""
+    return scores.float().cpu().numpy().astype(np.float32, copy=False)

@@ -1,0 +1,148 @@
+"""Train one baseline, choose its epoch on validation, measure it in the evaluator of all methods, and write it down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import nn
+
+from genrec.artifacts import RunFolder
+from genrec.atomic_files import atomic_json, atomic_write
+from genrec.baselines.trained import CodedItems, ScoringModel, TrainedBaseline
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Cases, Splits, test_cases, validation_cases
+from genrec.errors import DataError
+from genrec.evaluation.evaluate import part_of, sampled_cases
+from genrec.evaluation.metrics import Places, expected_metrics_at
+from genrec.evaluation.scorers import evaluate_scorer, scorer_places
+from genrec.progress import Progress
+from genrec.training.checkpoint import CheckpointFolder, TrainingState, save_tensors
+from genrec.training.trainer import Trainer, TrainingData
+from genrec.training.watcher import RunWatcher
+
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class BaselineInputs:
+    """What the stages before left."""
+
+    interactions: Interactions
+    splits: Splits
+    coded: CodedItems | None
+    """None for baselines that know nothing of codes."""
+
+
+def train_baseline(
+    folder: RunFolder,
+    baseline: TrainedBaseline,
+    inputs: BaselineInputs,
+    *,
+    seed: int,
+    accelerator: Accelerator,
+    fingerprint: str,
+    progress: Progress,
+) -> float:
+    """Train, save and measure into `folder`; the seconds of training, those before an interruption included.
+
+    It leaves `model.safetensors`, `metrics.json` and `log.jsonl` with the validation curve.
+
+    Raises:
+        DataError: there is nothing to learn from.
+        TrainingError: the training cannot go on.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    data = _training_data(baseline, inputs)
+    torch.manual_seed(seed)
+    model = baseline.build(inputs.interactions.num_items, inputs.coded)
+    checkpoints = CheckpointFolder(folder.path / "checkpoints", fingerprint=fingerprint)
+    if baseline.training.tracker:
+        accelerator.init_trackers(folder.path.name)
+    with progress.bar(f"train {folder.path.name}") as bar:
+        watcher = RunWatcher(folder, accelerator, progress, bar)
+        trainer = Trainer(
+            baseline.training,
+            baseline.objective(),
+            accelerator=accelerator,
+            checkpoints=checkpoints,
+            watcher=watcher,
+            seed=seed,
+        )
+        cases = _validation(baseline, inputs, seed)
+        state = trainer.train(model, data, validate=partial(_validate, accelerator, inputs.interactions, cases))
+    if accelerator.is_main_process:
+        atomic_write(folder.path / MODEL_FILE, lambda path: save_tensors(model.state_dict(), path))
+        figures = _measured(model, inputs, progress)
+        atomic_json(folder.metrics, {**figures, **_about(model, state, accelerator)})
+        folder.append_log({"event": "trained to the end", "step": state.step, "ended_by": state.ended_by})
+    return state.seconds
+
+
+def _training_data(baseline: TrainedBaseline, inputs: BaselineInputs) -> TrainingData:
+    windows = baseline.windows(inputs.interactions, inputs.splits)
+    if not len(windows.begin):
+        raise DataError(
+            "no user has two interactions in the training part, so there is no next item to learn; "
+            "give more data, lower data.k_core, or move the split"
+        )
+    return TrainingData(inputs.interactions.items, windows)
+
+
+def _validation(baseline: TrainedBaseline, inputs: BaselineInputs, seed: int) -> Cases:
+    """The cases that choose the epoch, of similar length side by side."""
+    cases = validation_cases(inputs.interactions, inputs.splits)
+    sample = sampled_cases(cases, at_most=baseline.training.validation_users, seed=seed)
+    return _by_length(inputs.interactions, sample)
+
+
+def _validate(
+    accelerator: Accelerator, interactions: Interactions, cases: Cases, model: nn.Module
+) -> Mapping[str, float]:
+    """Metrics without the history filter; every process scores a share of the cases, and each is counted once."""
+    assert isinstance(model, ScoringModel)
+    mine = part_of(cases, process=accelerator.process_index, num_processes=accelerator.num_processes)
+    places = scorer_places(model, interactions, mine).unfiltered if len(mine.ends) else Places(np.empty(0), np.empty(0))
+    best, worst = (np.concatenate(parts) for parts in zip(*gather_object([places]), strict=True))
+    return expected_metrics_at(Places(best, worst), (10,))
+
+
+def _measured(model: nn.Module, inputs: BaselineInputs, progress: Progress) -> dict[str, Any]:
+    """Validation and test by both protocols, over all cases."""
+    assert isinstance(model, ScoringModel)
+    model.eval()
+    figures: dict[str, Any] = {}
+    for part, cases in (("validation", validation_cases), ("test", test_cases)):
+        with progress.bar(f"evaluate {part}") as bar:
+            chosen = _by_length(inputs.interactions, cases(inputs.interactions, inputs.splits))
+            figures |= evaluate_scorer(model, inputs.interactions, chosen, part=part, progress=bar)
+    return figures
+
+
+def _about(model: nn.Module, state: TrainingState, accelerator: Accelerator) -> dict[str, Any]:
+    """What the figures cost.
+
+    `converged`: the training was not cut short by its time limit, and it ended later than its best validation.
+    """
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": state.seconds,
+        "cpu_seconds": state.cpu_seconds,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "epochs": state.epoch,
+        "steps": state.step,
+        "best_step": state.best_step,
+        "ended_by": state.ended_by,
+        "converged": state.ended_by != "time" and state.validations_since_best > 0,
+    }
+
+
+def _by_length(interactions: Interactions, cases: Cases) -> Cases:
+    """The cases in the order of their histories' lengths, so that a batch has little padding."""
+    order = np.argsort(cases.ends - interactions.offsets[cases.users], kind="stable")
+    return Cases(cases.users[order], cases.ends[order])
