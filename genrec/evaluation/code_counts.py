@@ -2,11 +2,12 @@
 
 P(code | context) is estimated from the targets of the training parts (every item with an item before it) as
 
-    P(code | context) = (n(context, code) + P(code | shorter context)) / (n(context) + 1)
+    P(code | context) = (n(context, code) + t(context) * P(code | shorter context)) / (n(context) + t(context))
 
-down to the uniform distribution over the level: additive smoothing by one pseudo-count that is spread as the shorter
-context says (a Dirichlet prior; MacKay & Peto 1995). A generator whose NLL on a level is no lower than `by_prefix`
-has learned nothing from histories there.
+with n the counts and t the number of different codes that were seen after the context: the more of them, the more a
+new one is expected (Witten & Bell 1991, method C). The shortest context is none at all, and what it does not know is
+uniform over the level; a context that was never seen says what the shorter one says. No history is in `by_prefix`: a
+generator whose first code is no better than that is dead there.
 """
 
 from typing import NamedTuple
@@ -33,7 +34,7 @@ class CountedNLL(NamedTuple):
     by_prefix: Float64[ndarray, "cases levels"]
     """Context: the target's own codes before; on the first level nothing. Knows no history."""
     by_prefix_and_last_item: Float64[ndarray, "cases levels"]
-    """Context: these and the code on the same level of the last item of the history, before `by_prefix`."""
+    """Context: these and the last history item's code on the same level; shorter than that is `by_prefix`."""
 
 
 def counted_nll(
@@ -83,10 +84,12 @@ def _smoothed(
     asked_contexts: Int64[ndarray, " cases"],
     asked_codes: Int64[ndarray, " cases"],
 ) -> Float64[ndarray, " cases"]:
-    """P(asked code | asked context), with `shorter` for the pseudo-count."""
+    """P(asked code | asked context), where `shorter` is what the shorter context says."""
     width = 1 + max(codes.max(initial=0), asked_codes.max(initial=0))
-    both = _counts(contexts * width + codes, asked_contexts * width + asked_codes)
-    return (both + shorter) / (_counts(contexts, asked_contexts) + 1.0)
+    seen = contexts * width + codes
+    both, alone = _counts(seen, asked_contexts * width + asked_codes), _counts(contexts, asked_contexts)
+    kinds = _counts(np.unique(seen) // width, asked_contexts).clip(min=1)
+    return (both + kinds * shorter) / (alone + kinds)
 
 
 def _counts(seen: Int64[ndarray, " training"], asked: Int64[ndarray, " cases"]) -> Int64[ndarray, " cases"]:

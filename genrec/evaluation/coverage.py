@@ -44,7 +44,7 @@ def fewest_distinct_items(*, num_items: int, num_lists: int) -> float:
     history, is rarely longer. But no more than half of what the catalogue and the lists can hold at all.
     """
     most_possible = min(num_items, num_lists * LIST_LENGTH)
-    return min(max(5 * LIST_LENGTH, 0.01 * num_items), most_possible / 2)
+    return min(max(5.0 * LIST_LENGTH, 0.01 * num_items), most_possible / 2)
 
 
 def times_listed(rows: Int[ndarray, "cases list"], *, num_items: int) -> Int64[ndarray, " items"]:

@@ -36,7 +36,7 @@ Standings = Mapping[str, Mapping[str, Standing]]
 GENERATOR, GENERATOR_CODES = "generator", "generator_codes"
 
 
-class Tested(NamedTuple):
+class CaseSet(NamedTuple):
     """What the figures are about."""
 
     interactions: Interactions
@@ -45,7 +45,7 @@ class Tested(NamedTuple):
 
 
 def diagnose(
-    vocabulary: Vocabulary, tested: Tested, *, standings: Standings, paths: TargetPaths
+    vocabulary: Vocabulary, tested: CaseSet, *, standings: Standings, paths: TargetPaths
 ) -> dict[str, dict[str, Any] | list[str]]:
     """All parts."""
     coverage = {
@@ -66,7 +66,7 @@ def diagnose(
     }
 
 
-def nll_by_level(vocabulary: Vocabulary, tested: Tested, paths: TargetPaths) -> dict[str, list[float]]:
+def nll_by_level(vocabulary: Vocabulary, tested: CaseSet, paths: TargetPaths) -> dict[str, list[float]]:
     """Means over the cases, in nats; "uniform" is what a model has that knows nothing."""
     counted = counted_nll(
         vocabulary.item_codes.cpu().numpy(),
@@ -97,14 +97,17 @@ def collapse_alarms(coverage: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> 
 
 
 def nll_alarms(nll: Mapping[str, Sequence[float]]) -> list[str]:
-    """A sentence if on some level the generator is no better than counting without a history."""
-    pairs = enumerate(zip(nll["generator"], nll["by_prefix"], strict=True), start=1)
-    dead = [f"code {level}: {own:.3f} against {counted:.3f}" for level, (own, counted) in pairs if own >= counted]
-    if not dead:
+    """A sentence if the first code is dead: no better known than by counting without a history.
+
+    The mean NLL over all levels would hide it. Later levels are no reason for an alarm: after a prefix that the
+    generator finds unlikely it may be worse than counting, and its lists good all the same.
+    """
+    own, counted = nll["generator"][0], nll["by_prefix"][0]
+    if own < counted:
         return []
     return [
-        f"the NLL is no lower than that of counting without a history ({'; '.join(dead)}): there the generator has "
-        "learned nothing from histories; train longer, or look at the codes (genrec tokenize)"
+        f"the first code is dead: its NLL is {own:.3f}, and counting without a history has {counted:.3f}; train "
+        "longer, or look at the learning rate and at the codes (genrec tokenize)"
     ]
 
 
@@ -116,7 +119,7 @@ def places_of(standings: Standings) -> dict[str, dict[str, Places]]:
     }
 
 
-def _slices(tested: Tested, places: Mapping[str, Mapping[str, Places]]) -> dict[str, Any]:
+def _slices(tested: CaseSet, places: Mapping[str, Mapping[str, Places]]) -> dict[str, Any]:
     interactions, splits, cases = tested
     popularity = training_counts(interactions, splits)[interactions.items[cases.ends]]
     return {

@@ -23,8 +23,8 @@ class Difference(NamedTuple):
 
 
 def paired_differences(
-    first: Mapping[str, Float64[ndarray, " cases"]],
-    second: Mapping[str, Float64[ndarray, " cases"]],
+    first: Mapping[str, Float64[ndarray, " _"]],
+    second: Mapping[str, Float64[ndarray, " _"]],
     *,
     num_resamples: int = 10_000,
     seed: int = 0,

@@ -13,7 +13,7 @@ from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits, test_cases, validation_cases
 from genrec.data.world import World
 from genrec.evaluation.case_figures import PROTOCOLS, CaseFigures
-from genrec.evaluation.diagnostics import GENERATOR, GENERATOR_CODES, Tested, diagnose, places_of
+from genrec.evaluation.diagnostics import GENERATOR, GENERATOR_CODES, CaseSet, diagnose, places_of
 from genrec.evaluation.evaluate import CaseRanks, EvaluationConfig, case_metrics, rank_cases
 from genrec.evaluation.metrics import Places
 from genrec.evaluation.scorers import Scorer, Standing, scorer_metrics, scorer_standings
@@ -49,7 +49,7 @@ def evaluate_run(
 ) -> Evaluated:
     """Measure the generator and the baselines on the test cases, and say why the figures are what they are."""
     interactions, splits = inputs.interactions, inputs.splits
-    tested = Tested(interactions, splits, test_cases(interactions, splits))
+    tested = CaseSet(interactions, splits, test_cases(interactions, splits))
     figures, standings = _measure_generator(recommender, tested, config, progress)
     figures["baselines"] = {}
     for name in config.baselines:
@@ -68,7 +68,7 @@ def evaluate_run(
 
 
 def _measure_generator(
-    recommender: Recommender, tested: Tested, config: EvaluationConfig, progress: Progress
+    recommender: Recommender, tested: CaseSet, config: EvaluationConfig, progress: Progress
 ) -> tuple[dict[str, Any], MethodStandings]:
     """The figures of validation and test, and how both readings stand on the test."""
     validation = validation_cases(tested.interactions, tested.splits)
@@ -107,7 +107,7 @@ def _generator_standings(ranks: CaseRanks, *, by_codes: bool) -> dict[str, Stand
 
 
 def _measure_scorer(
-    name: str, scorer: Scorer, tested: Tested, standings: MethodStandings, progress: Progress
+    name: str, scorer: Scorer, tested: CaseSet, standings: MethodStandings, progress: Progress
 ) -> dict[str, Figures]:
     """The figures by protocol; how it stands goes to the `standings`."""
     with progress.bar(f"evaluate {name}") as bar:
@@ -117,7 +117,7 @@ def _measure_scorer(
     return {protocol: scorer_metrics(standings[protocol][name].places) for protocol in PROTOCOLS}
 
 
-def _of_cases(tested: Tested, standings: MethodStandings, paths: TargetPaths) -> CaseFigures:
+def _of_cases(tested: CaseSet, standings: MethodStandings, paths: TargetPaths) -> CaseFigures:
     interactions, cases = tested.interactions, tested.cases
     users, targets = interactions.user_ids[cases.users], interactions.item_ids[interactions.items[cases.ends]]
     return CaseFigures(users, targets, places_of(standings), paths.survived, paths.nll)
