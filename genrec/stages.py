@@ -155,13 +155,13 @@ def _evaluate(run: Run) -> float:
     world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
     recommender = Recommender.from_pretrained(run.folder.path, device=best_device(), with_additions=False)
     inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
-    evaluated = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
-    evaluated.of_cases.write(run.folder.path)
-    for alarm in evaluated.figures["diagnostics"]["alarms"]:
+    figures, of_cases = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
+    of_cases.write(run.folder.path)
+    for alarm in figures["diagnostics"]["alarms"]:
         run.progress.say(f"  warning: {alarm}")
         run.folder.append_log({"event": "alarm", "text": alarm})
     seconds = time.monotonic() - started
-    atomic_json(run.folder.metrics, {**evaluated.figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
+    atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
     return seconds
 
 

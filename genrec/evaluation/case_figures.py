@@ -52,7 +52,7 @@ class CaseFigures:
             for method, places in methods.items():
                 arrays[f"{protocol}/{method}"] = np.stack(places).astype(np.float32)
         arrays |= {f"survived/{size}": levels.astype(np.int8) for size, levels in self.survived.items()}
-        atomic_write(Path(folder) / CASE_FILE, lambda path: np.savez_compressed(path, **arrays))  # type: ignore[arg-type]
+        atomic_write(Path(folder) / CASE_FILE, lambda path: np.savez_compressed(path, **arrays))
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "CaseFigures":

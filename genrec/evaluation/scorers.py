@@ -22,6 +22,13 @@ class Scorer(Protocol):
         ...
 
 
+class ScorerPlaces(NamedTuple):
+    """Where the targets stand under both protocols, in the order of the cases."""
+
+    unfiltered: Places
+    history_filtered: Places
+
+
 class Standing(NamedTuple):
     """How a method stands on a set of cases under one protocol."""
 
@@ -54,16 +61,29 @@ def evaluate_scorer(
     expected rank. "candidates@50" is the recall@50, to be read beside that of a beam. See `scorer_standings` for the
     other arguments.
     """
-    standings = scorer_standings(scorer, interactions, cases, batch_size=batch_size, progress=progress)
+    places = scorer_places(scorer, interactions, cases, batch_size=batch_size, progress=progress)
     return {
-        part: scorer_metrics(standings.unfiltered.places),
-        f"{part}_history_filtered": scorer_metrics(standings.history_filtered.places),
+        part: scorer_metrics(places.unfiltered),
+        f"{part}_history_filtered": scorer_metrics(places.history_filtered),
     }
 
 
 def scorer_metrics(places: Places) -> dict[str, float]:
     """The figures of one protocol as they stand in metrics.json."""
     return {**expected_metrics_at(places), "candidates@50": float(expected_recalls(places, 50).mean())}
+
+
+def scorer_places(
+    scorer: Scorer,
+    interactions: Interactions,
+    cases: Cases,
+    *,
+    batch_size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScorerPlaces:
+    """Places of every case's target; see `scorer_standings`."""
+    standings = scorer_standings(scorer, interactions, cases, batch_size=batch_size, progress=progress)
+    return ScorerPlaces(standings.unfiltered.places, standings.history_filtered.places)
 
 
 def scorer_standings(

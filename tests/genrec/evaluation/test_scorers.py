@@ -5,7 +5,7 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases
-from genrec.evaluation.scorers import evaluate_scorer, scorer_standings
+from genrec.evaluation.scorers import evaluate_scorer, scorer_places, scorer_standings
 
 
 class NewestFirst:
@@ -43,9 +43,9 @@ def test_history_is_everything_before_the_target():
 
 
 def test_places_with_and_without_the_history():
-    found = scorer_standings(NewestFirst(8), INTERACTIONS, CASES)
-    assert found.unfiltered.places.ranks.tolist() == [1.0, 0.0, 7.0]
-    assert found.history_filtered.places.ranks.tolist() == [0.0, np.inf, 5.0]  # the second target repeats its history
+    places = scorer_places(NewestFirst(8), INTERACTIONS, CASES)
+    assert places.unfiltered.ranks.tolist() == [1.0, 0.0, 7.0]
+    assert places.history_filtered.ranks.tolist() == [0.0, np.inf, 5.0]  # the second target repeats its history
 
 
 def test_metrics_of_both_protocols_are_stored_under_the_name_of_the_part():
