@@ -28,6 +28,8 @@ class GeneratorOptions:
     """How many of the newest items of a history the encoder reads."""
     item_vectors: bool = True
     """A learned vector per item, added to those of its codes."""
+    repeat_bias: bool = True
+    """Whether the item head learns how likely items of the history come again, by how long ago they came."""
 
     def __post_init__(self) -> None:
         for name in ("width", "num_heads", "encoder_layers", "decoder_layers", "feed_forward_dim", "max_items"):
@@ -57,6 +59,7 @@ class GeneratorConfig(PreTrainedConfig):
     dropout: float = 0.3
     max_items: int = 50
     item_vectors: bool = True
+    repeat_bias: bool = False  # as `activation`
     semantic_ids_fingerprint: str = ""
     is_encoder_decoder: bool = True
     initializer_range: float = 0.02

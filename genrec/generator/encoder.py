@@ -108,6 +108,10 @@ class CausalItemEncoder(nn.Module):
         places = torch.arange(history.shape[1], device=history.device)
         return Encoded(states, states, (places <= places[:, None])[None])
 
+    def newest_places(self, history: Int[Tensor, "batch items"]) -> Int[Tensor, "batch positions"]:
+        """Place of the newest item that each position has read."""
+        return torch.arange(history.shape[1], device=history.device).expand_as(history)
+
     def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
         """The same reading, seen from the newest item of each history only."""
         lengths = (history >= 0).sum(1)
@@ -157,6 +161,10 @@ class BidirectionalTokenEncoder(nn.Module):
         weight = known.to(states.dtype).unsqueeze(-1)
         mean = (states * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
         return Encoded(states, mean, known[:, None])
+
+    def newest_places(self, history: Int[Tensor, "batch items"]) -> Int[Tensor, "batch positions"]:
+        """Place of the newest item, which the one position has read."""
+        return (history >= 0).sum(1, keepdim=True) - 1
 
     def newest(self, encoded: Encoded, history: Int[Tensor, "batch items"]) -> Encoded:
         """The reading itself: it is one of the newest position only."""

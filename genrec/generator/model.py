@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
 from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
+from genrec.generator.repeats import RepeatBias
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -52,6 +53,7 @@ class Generator(PreTrainedModel):
         self.layers = nn.ModuleList(DecoderLayer(config.layer_shape) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.width)
         self.heads = nn.ModuleList(nn.Linear(config.width, size) for size in config.level_sizes)
+        self.repeat_bias = RepeatBias(config.max_items) if config.repeat_bias else None
         self.dropout = Dropout(config.dropout)
         self.post_init()
 
@@ -84,8 +86,11 @@ class Generator(PreTrainedModel):
         has_target = targets >= 0
         states = self.dropout(self.norm(states[has_target]))
         code_logits = tuple(head(states[:, level]) for level, head in enumerate(self.heads))
-        item_logits = self.item_logits(encoded.summary[has_target]) if with_item_logits else None
-        return Prediction(code_logits, item_logits)
+        if not with_item_logits:
+            return Prediction(code_logits, None)
+        read = history[has_target.nonzero()[:, 0]]
+        newest = self.encoder.newest_places(history)[has_target]
+        return Prediction(code_logits, self.item_logits(encoded.summary[has_target], read, newest))
 
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
         """Read and write items that came after the training, in the rows after all known ones.
@@ -94,9 +99,18 @@ class Generator(PreTrainedModel):
         """
         self.embedding.add_items(codes)
 
-    def item_logits(self, summary: Float[Tensor, "targets width"]) -> Float[Tensor, "targets items"]:
-        """Score of every item of the training as the next one, by the encoder's state alone."""
-        return self.dropout(summary) @ self.embedding.all().T
+    def item_logits(
+        self,
+        summary: Float[Tensor, "targets width"],
+        history: Int[Tensor, "targets items_read"],
+        newest: Int[Tensor, " targets"],
+    ) -> Float[Tensor, "targets items"]:
+        """Score of every item of the training as the next one, by the encoder's state alone.
+
+        `history` and `newest`, the place of the last item that was read, say which items would be repeats.
+        """
+        logits = self.dropout(summary) @ self.embedding.all().T
+        return logits if self.repeat_bias is None else self.repeat_bias(logits, history, newest)
 
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""

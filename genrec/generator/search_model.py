@@ -150,13 +150,23 @@ class SearchModel:
         read = self._short if is_short else self._long
         return ReadHistory(encoded.summary, read(encoded.states, bias))
 
-    def item_logits(self, summary: Float[Tensor, "histories width"]) -> Float[Tensor, "histories items"]:
-        """As `Generator.item_logits`, without adding up the items' vectors again."""
-        return summary @ self._item_vectors.T
+    def item_logits(
+        self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]
+    ) -> Float[Tensor, "histories items"]:
+        """As `Generator.item_logits` after the newest item, without adding up the items' vectors again."""
+        return self._with_repeats(summary @ self._item_vectors.T, history)
 
-    def content_logits(self, summary: Float[Tensor, "histories width"]) -> Float[Tensor, "histories items"]:
+    def content_logits(
+        self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]
+    ) -> Float[Tensor, "histories items"]:
         """Score of every item, those that came after the training too, by what its codes alone say of it."""
-        return summary @ self._content_vectors.T
+        return self._with_repeats(summary @ self._content_vectors.T, history)
+
+    def _with_repeats(
+        self, logits: Float[Tensor, "histories items"], history: Int[Tensor, "histories items_read"]
+    ) -> Float[Tensor, "histories items"]:
+        repeat_bias = self.generator.repeat_bias
+        return logits if repeat_bias is None else repeat_bias(logits, history, (history >= 0).sum(1) - 1)
 
     def next_code_logits(
         self,

@@ -103,7 +103,7 @@ def parts_of(
     by_item_head = partial(_known_item_logits, search, trie)
     if added is None:
         return (Part(search, trie, 0, summary.new_zeros(len(summary), dtype=torch.float32), by_item_head),)
-    content = search.model.content_logits(summary).float()
+    content = search.model.content_logits(summary, search.history).float()
     num_known = trie.trie.num_row_slots
     of_known, of_added = _of_stock(content[:, :num_known], trie), _of_stock(content[:, num_known:], added.trie)
     log_odds = (of_added.logsumexp(1) + math.log(added.boost) - of_known.logsumexp(1)) / temperature
@@ -136,7 +136,7 @@ def item_log_probs(
 
 
 def _known_item_logits(search: Search, trie: TorchTrie) -> Float32[Tensor, "histories items"]:
-    return _of_stock(search.model.item_logits(search.read.start[:, 0]).float(), trie)
+    return _of_stock(search.model.item_logits(search.read.start[:, 0], search.history).float(), trie)
 
 
 def _of_stock(logits: Float32[Tensor, "histories items"], trie: TorchTrie) -> Float32[Tensor, "histories items"]:

@@ -55,7 +55,11 @@ def test_without_item_vectors_a_new_item_is_its_codes_alone(small_generator, ext
 
 def test_the_item_head_scores_the_items_of_the_training_only(extended):
     generator = extended()
-    assert generator.item_logits(generator.read_history(torch.tensor([[41]])).start[:, 0]).shape == (1, 40)
+    history = torch.tensor([[41]])
+    assert generator.item_logits(generator.read_history(history).start[:, 0], history, torch.tensor([0])).shape == (
+        1,
+        40,
+    )
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -35,6 +35,7 @@ def test_writing_code_by_code_with_the_cache_gives_the_logits_of_training(encode
 
 def test_every_position_trained_in_one_pass_equals_its_prefix_alone(small_generator):
     generator = small_generator()
+    torch.nn.init.normal_(generator.repeat_bias.by_age)
     history, targets = torch.tensor([[3, 9, 12, 4]]), torch.tensor([[9, 12, 4, 20]])
     together = generator(history, targets, with_item_logits=True)
     for position in range(4):

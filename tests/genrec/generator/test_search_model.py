@@ -111,7 +111,10 @@ def test_the_whole_search_compiles_into_one_graph_and_finds_the_same(small_gener
 def test_items_are_scored_as_by_the_generator_again_and_again(small_generator):
     generator = small_generator()
     generator.embedding.add_items(torch.tensor([[1, 0, 2]]))
-    model, summary = SearchModel(generator), torch.randn(4, generator.config.width)
+    generator.repeat_bias.by_age.uniform_(-1, 1)
+    model, summary = SearchModel(generator), torch.randn(3, generator.config.width)
+    by_content = generator.repeat_bias(summary @ generator.embedding.by_content().T, HISTORIES, torch.tensor([3, 0, 1]))
     for _ in range(2):
-        torch.testing.assert_close(model.item_logits(summary), generator.item_logits(summary))
-        torch.testing.assert_close(model.content_logits(summary), summary @ generator.embedding.by_content().T)
+        by_item = generator.item_logits(summary, HISTORIES, torch.tensor([3, 0, 1]))
+        torch.testing.assert_close(model.item_logits(summary, HISTORIES), by_item)
+        torch.testing.assert_close(model.content_logits(summary, HISTORIES), by_content)

@@ -161,8 +161,8 @@ def test_merged_draws_are_in_the_order_of_their_keys():
 @pytest.mark.parametrize("rank", ["codes", "blend"])
 def test_the_item_head_is_asked_for_a_blend_only(shop, monkeypatch, rank):
     recommender, asked = shop(), []
-    ask = recommender.generator.item_logits
-    monkeypatch.setattr(recommender.model, "item_logits", lambda summary: asked.append(1) or ask(summary))
+    ask = recommender.model.item_logits
+    monkeypatch.setattr(recommender.model, "item_logits", lambda *given: asked.append(1) or ask(*given))
     recommender.recommend([["i03"]], rank=rank)
     recommender.score_items([["i03"]], ["i05", "new0"])
     assert len(asked) == (rank == "blend")
