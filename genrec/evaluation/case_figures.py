@@ -52,7 +52,11 @@ class CaseFigures:
             for method, places in methods.items():
                 arrays[f"{protocol}/{method}"] = np.stack(places).astype(np.float32)
         arrays |= {f"survived/{size}": levels.astype(np.int8) for size, levels in self.survived.items()}
-        atomic_write(Path(folder) / CASE_FILE, lambda path: np.savez_compressed(path, **arrays))
+
+        def save(path: Path) -> None:
+            np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
+
+        atomic_write(Path(folder) / CASE_FILE, save)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "CaseFigures":
