@@ -17,6 +17,7 @@ def machine() -> dict[str, Any]:
     return {
         "commit": commit,
         "machine": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

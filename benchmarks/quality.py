@@ -1,21 +1,29 @@
 """Recommendation quality of a config over several seeds, and a check of every list.
 
     GENREC_DATA=... python -m benchmarks.quality configs/office.yaml --seeds 0,1,2 --json benchmarks/results/office.json
+    GENREC_DATA=... python -m benchmarks.quality configs/office.yaml --baselines sasrec,tiger --json FILE
 
-Runs are kept in OUT/<config>-<seed>; what is done there and unchanged is not repeated.
+Runs are kept in OUT/<config>-<seed>; what is done there and unchanged is not repeated. `benchmarks.results` makes the
+README's table from the JSON and says what it must hold.
 """
 
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.machine import command_line, machine
-from genrec import Recommender, run_pipeline
+from genrec import Recommender, load_config, run_pipeline
+from genrec.atomic_files import read_json
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases
 from genrec.progress import for_terminal
+from genrec.recommendation.loading import RANKING_FILE
 
 PROTOCOLS = ("validation", "test", "test_history_filtered", "test_codes", "test_codes_history_filtered")
 FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
@@ -23,27 +31,61 @@ FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
 
 def main() -> None:
     """Run the seeds, print mean and spread, write the JSON."""
+    options = arguments().parse_args()
+    torch.set_num_threads(options.threads)
+    names = [name for name in options.baselines.split(",") if name]
+    runs = {int(seed): run_seed(options, int(seed), names) for seed in options.seeds.split(",")}
+    summary = summarise(list(runs.values()))
+    print_table(summary, next(iter(runs.values()))["baselines"])
+    if options.json:
+        report = about(options, list(runs)) | {"mean_and_spread": summary, "runs": runs}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def run_seed(options: argparse.Namespace, seed: int, baselines: Sequence[str]) -> dict[str, Any]:
+    """The figures of one run: its metrics.json, the blend's curve, checked lists, all of its trained baselines."""
+    folder = options.out / f"{Path(options.config).stem}-{seed}"
+    overrides = [*options.overrides, f"seed={seed}"]
+    bring = partial(run_pipeline, options.config, out=folder, overrides=overrides, progress=for_terminal())
+    trained = {name: bring(until=name).metrics for name in baselines}
+    metrics = bring().metrics
+    assert metrics is not None
+    metrics["baselines"] |= trained
+    blend = read_json(folder / "generator" / RANKING_FILE)
+    return {**metrics, "blend": blend, "lists": check_lists(folder)}
+
+
+def about(options: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:
+    """What the runs are, and all that is needed to do them again."""
+    command = command_line("benchmarks.quality")
+    if "--threads" not in command:
+        command += f" --threads {options.threads}"
+    config = load_config(options.config, options.overrides)
+    return {
+        "kind": "quality",
+        "command": command,
+        **machine(),
+        "config": options.config,
+        "overrides": options.overrides,
+        "variant": options.variant,
+        "protocol": config.data.split,
+        "seeds": seeds,
+    }
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(description="Recommendation quality of a config over several seeds.")
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*", help="section.key=value")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--baselines", default="", help="names for `genrec baseline`, trained once a seed")
+    parser.add_argument("--variant", default="", help="what sets these runs apart, as the README's table shows it")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="figures are exact for a number")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    runs = {}
-    for seed in seeds:
-        folder = options.out / f"{Path(options.config).stem}-{seed}"
-        overrides = [*options.overrides, f"seed={seed}"]
-        result = run_pipeline(options.config, out=folder, overrides=overrides, progress=for_terminal())
-        assert result.metrics is not None
-        runs[seed] = {**result.metrics, "lists": check_lists(folder)}
-    summary = summarise(list(runs.values()))
-    print_table(summary, next(iter(runs.values()))["baselines"])
-    if options.json:
-        report = {"command": command_line("benchmarks.quality"), **machine(), "seeds": seeds}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({**report, "mean_and_spread": summary, "runs": runs}, indent=2) + "\n")
+    return parser
 
 
 def check_lists(folder: Path) -> dict[str, int]:
@@ -86,8 +128,8 @@ def print_table(summary: dict[str, dict[str, dict[str, float]]], baselines: dict
         cells = (f"{figures[name]['mean']:.4f} ± {figures[name]['spread']:.4f}" for name in FIGURES)
         print(f"{protocol:<32}" + "".join(f"{cell:>16}" for cell in cells))
     for name, parts in baselines.items():
-        for protocol, figures in parts.items():
-            cells = (f"{figures[figure]:.4f}" if figure in figures else "" for figure in FIGURES)
+        for protocol in (part for part in PROTOCOLS if part in parts):
+            cells = (f"{parts[protocol][figure]:.4f}" if figure in parts[protocol] else "" for figure in FIGURES)
             print(f"{name + ' ' + protocol:<32}" + "".join(f"{cell:>16}" for cell in cells))
 
 

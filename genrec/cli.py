@@ -71,7 +71,7 @@ def demo(as_json: AsJson = False, out: Out = None) -> None:
 @app.command()
 def run(config: ConfigArgument, overrides: Overrides = None, out: Out = None, as_json: AsJson = False) -> None:
     """Run every stage that is not done yet, then print the results."""
-    from genrec.tables import results_table
+    from genrec.tables import diagnostics_table, results_table
 
     result = _run(config, overrides, out=out, until="evaluate")
     if result.metrics is None:
@@ -79,7 +79,7 @@ def run(config: ConfigArgument, overrides: Overrides = None, out: Out = None, as
     if as_json:
         print_json({"run": str(result.path), **result.metrics})
     else:
-        print(results_table(result.metrics))
+        print(results_table(result.metrics), diagnostics_table(result.metrics), sep="\n\n")
 
 
 def _stage_command(stage: str, text: str) -> Callable[..., None]:

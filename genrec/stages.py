@@ -24,6 +24,7 @@ from genrec.data.prepared import Prepared, read_prepared, write_prepared
 from genrec.data.sources.files import data_files
 from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
+from genrec.evaluation.case_figures import CASE_FILE
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
 from genrec.fingerprints import file_fingerprint, plain
 from genrec.progress import Progress
@@ -161,10 +162,14 @@ def _evaluate(run: Run) -> float:
     world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
     recommender = Recommender.from_pretrained(run.folder.path, device=best_device(), with_additions=False)
     inputs = EvaluationInputs(prepared.catalogue, prepared.interactions, prepared.splits, world)
-    figures = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
+    figures, of_cases = evaluate_run(recommender, inputs, config.evaluation, progress=run.progress)
     for name in run.beside:
         trained = read_json(run.folder.of_baseline(name).metrics)
         figures["baselines"][name] = {part: trained[part] for part in ("test", "test_history_filtered")}
+    of_cases.write(run.folder.path)
+    for alarm in figures["diagnostics"]["alarms"]:
+        run.progress.say(f"  warning: {alarm}")
+        run.folder.append_log({"event": "alarm", "text": alarm})
     seconds = time.monotonic() - started
     atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
     return seconds
@@ -253,7 +258,13 @@ STAGES: Mapping[str, Stage] = {
         scratch=("checkpoints",),
         together=True,
     ),
-    "evaluate": Stage(_evaluate, _evaluation_choices, after=("prepare", "train"), beside=tuple(BASELINE_OUTPUTS)),
+    "evaluate": Stage(
+        _evaluate,
+        _evaluation_choices,
+        after=("prepare", "train"),
+        writes=(CASE_FILE,),
+        beside=tuple(BASELINE_OUTPUTS),
+    ),
 }
 """In order; what stands earlier is brought first."""
 

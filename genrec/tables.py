@@ -10,6 +10,11 @@ from genrec.recommendation.recommender import Recommender
 Figures = dict[str, float]
 _SHOWN_USERS = 3
 _SHOWN_ITEMS = 5
+_NLL_ROWS = (
+    ("generator", "NLL, generator"),
+    ("by_prefix", "NLL, counts without a history"),
+    ("by_prefix_and_last_item", "NLL, counts after the last item"),
+)
 _FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@20", "ndcg@20")
 
 
@@ -49,6 +54,28 @@ def _header(title: str) -> str:
 
 def _line(title: str, figures: Figures) -> str:
     return f"{title:<28}" + "".join(f"{figures[name]:>11.4f}" for name in _FIGURES)
+
+
+def diagnostics_table(metrics: dict[str, Any]) -> str:
+    """What happens to the targets code by code, and how much of the catalogue the lists show."""
+    found = metrics["diagnostics"]
+    levels = range(1, len(found["nll"]["generator"]) + 1)
+    lines = [f"{'code by code':<34}" + "".join(f"{level:>9}" for level in levels)]
+    for size, shares in found["survival"].items():
+        lines.append(_row(f"targets in a beam of {size}", shares))
+    for name, title in _NLL_ROWS:
+        lines.append(_row(title, found["nll"][name]))
+    shown = found["coverage"]["test_history_filtered"]["generator"]
+    lines += [
+        "",
+        f"All lists of ten, history filtered out: {shown['distinct_items']} of {metrics['items']} items, "
+        f"Gini {shown['gini']:.2f}",
+    ]
+    return "\n".join([*lines, *(f"WARNING: {alarm}" for alarm in found["alarms"])])
+
+
+def _row(title: str, values: list[float]) -> str:
+    return f"{title:<34}" + "".join(f"{value:>9.3f}" for value in values)
 
 
 def recommendations_shown(run: Path) -> str:

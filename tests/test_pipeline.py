@@ -17,6 +17,9 @@ from genrec.artifacts import RunFolder
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases as cases_of_test
 from genrec.errors import ArtifactError, DataError
+from genrec.evaluation.case_figures import CaseFigures
+from genrec.evaluation.metrics import expected_metrics_at
+from genrec.tables import diagnostics_table
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -88,10 +91,27 @@ def test_metrics_have_the_documented_figures(finished):
     for part in ("validation", "test", "test_history_filtered", "test_codes", "test_codes_history_filtered"):
         assert set(metrics[part]) == names | {"candidates@50"}
     for baseline in ("popularity", "transitions", "item_knn"):
-        assert {"test", "test_history_filtered"} <= set(metrics["baselines"][baseline])
+        for part in ("test", "test_history_filtered"):
+            assert set(metrics["baselines"][baseline][part]) == names | {"candidates@50"}
     assert metrics["users"] == 300 and metrics["items"] == 150
     assert set(metrics["seconds"]) == {"prepare", "embed", "tokenize", "index", "train", "evaluate"}
     assert metrics == finished.metrics
+
+
+def test_a_run_says_why_its_figures_are_what_they_are(finished):
+    found, cases = finished.metrics["diagnostics"], CaseFigures.read(finished.path)
+    assert found["survival"]["50"][-1] == pytest.approx(finished.metrics["test"]["candidates@50"])
+    assert len(found["nll"]["generator"]) == len(found["survival"]["10"]) == cases.nll.shape[1]
+    for protocol in ("test", "test_history_filtered"):
+        assert set(found["coverage"][protocol]) == set(cases.places[protocol])
+        for method, figures in {"generator": finished.metrics, **finished.metrics["baselines"]}.items():
+            again = expected_metrics_at(cases.places[protocol][method], (10,))
+            assert again["ndcg@10"] == pytest.approx(figures[protocol]["ndcg@10"])
+            for parts in found["slices"].values():
+                hits = [part["cases"] * (part[protocol][method]["recall@10"] or 0) for part in parts.values()]
+                assert sum(hits) == pytest.approx(300 * figures[protocol]["recall@10"])
+    printed = diagnostics_table(finished.metrics)
+    assert "targets in a beam of 50" in printed and "NLL, generator" in printed
 
 
 def test_nobody_beats_the_oracle_by_more_than_chance(finished):

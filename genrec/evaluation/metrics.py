@@ -61,7 +61,7 @@ def target_places(
     if np.isnan(scores).any():
         raise ValueError("scores must be numbers or -inf, got NaN: check the model that made them")
     if excluded is not None:
-        scores = _without(scores, excluded)
+        scores = without(scores, excluded)
     target_scores = scores[np.arange(num_cases), targets][:, None]
     found = ~np.isneginf(target_scores[:, 0])
     best = (scores > target_scores).sum(axis=1)
@@ -69,10 +69,14 @@ def target_places(
     return Places(np.where(found, best, np.inf), np.where(found, worst, np.inf))
 
 
-def _without(
+def without(
     scores: Float[ndarray, "cases items"], excluded: Sequence[Int[ndarray, " _"]]
 ) -> Float[ndarray, "cases items"]:
-    """A copy of the scores in which each case's excluded rows are -inf."""
+    """A copy of the scores in which each case's excluded rows are -inf.
+
+    Raises:
+        ValueError: `excluded` has another number of cases.
+    """
     if len(excluded) != len(scores):
         raise ValueError(f"excluded must hold one array a case: expected {len(scores)}, got {len(excluded)}")
     remaining = scores.copy()
@@ -134,19 +138,29 @@ def expected_metrics_at(places: Places, cutoffs: Sequence[int] = CUTOFFS) -> dic
     metrics = {}
     for cutoff in cutoffs:
         _check(places.best, cutoff)
-        discounts = 1.0 / np.log2(np.arange(cutoff) + 2.0)
-        metrics[f"recall@{cutoff}"] = _mean_gain(places, np.ones(cutoff))
-        metrics[f"ndcg@{cutoff}"] = _mean_gain(places, discounts)
+        metrics[f"recall@{cutoff}"] = float(expected_recalls(places, cutoff).mean())
+        metrics[f"ndcg@{cutoff}"] = float(expected_ndcgs(places, cutoff).mean())
     return metrics
 
 
-def _mean_gain(places: Places, gains: Float64[ndarray, " cutoff"]) -> float:
-    """Mean over the cases of the mean gain over a target's places; places behind the last gain are worth nothing."""
+def expected_recalls(places: Places, cutoff: int) -> Float64[ndarray, " cases"]:
+    """Of each case, the share of all orders of tied items in which its target is among the first `cutoff`."""
+    return _mean_gains(places, np.ones(cutoff))
+
+
+def expected_ndcgs(places: Places, cutoff: int) -> Float64[ndarray, " cases"]:
+    """Of each case, its NDCG averaged over all orders of tied items."""
+    return _mean_gains(places, 1.0 / np.log2(np.arange(cutoff) + 2.0))
+
+
+def _mean_gains(places: Places, gains: Float64[ndarray, " cutoff"]) -> Float64[ndarray, " cases"]:
+    """Mean gain over each target's places; places behind the last gain are worth nothing."""
     found = np.isfinite(places.best)
-    best, worst = places.best[found].astype(np.int64), places.worst[found].astype(np.int64)
+    best = np.where(found, places.best, len(gains)).astype(np.int64)
+    worst = np.where(found, places.worst, len(gains)).astype(np.int64)
     summed = np.concatenate([[0.0], np.cumsum(gains)])
-    gain = summed[np.minimum(worst + 1, len(gains))] - summed[np.minimum(best, len(gains))]
-    return float((gain / (worst - best + 1)).sum() / len(found))
+    gained = summed[np.minimum(worst + 1, len(gains))] - summed[np.minimum(best, len(gains))]
+    return gained / (worst - best + 1)
 
 
 def _check(ranks: Float64[ndarray, " cases"], cutoff: int) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Int64
 from numpy import ndarray
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases
-from genrec.evaluation.metrics import Places, expected_metrics_at, target_places
+from genrec.evaluation.coverage import times_listed_by_scores
+from genrec.evaluation.metrics import Places, expected_metrics_at, expected_recalls, target_places, without
 
 
 @runtime_checkable
@@ -28,6 +29,22 @@ class ScorerPlaces(NamedTuple):
     history_filtered: Places
 
 
+class Standing(NamedTuple):
+    """How a method stands on a set of cases under one protocol."""
+
+    places: Places
+    """Of the targets, in the order of the cases."""
+    times_listed: Int64[ndarray, " items"]
+    """How many of the cases' top tens hold each item of the catalogue."""
+
+
+class ScorerStandings(NamedTuple):
+    """Under both protocols."""
+
+    unfiltered: Standing
+    history_filtered: Standing
+
+
 def evaluate_scorer(
     scorer: Scorer,
     interactions: Interactions,
@@ -41,13 +58,19 @@ def evaluate_scorer(
 
     The history of a case is everything before its target, however long; the filtered protocol takes all of it out of
     the ranking, so a target that repeats an item of the history counts as not found there. Tied scores share their
-    expected rank. See `scorer_places` for the other arguments.
+    expected rank. "candidates@50" is the recall@50, to be read beside that of a beam. See `scorer_standings` for the
+    other arguments.
     """
     places = scorer_places(scorer, interactions, cases, batch_size=batch_size, progress=progress)
     return {
-        part: expected_metrics_at(places.unfiltered),
-        f"{part}_history_filtered": expected_metrics_at(places.history_filtered),
+        part: scorer_metrics(places.unfiltered),
+        f"{part}_history_filtered": scorer_metrics(places.history_filtered),
     }
+
+
+def scorer_metrics(places: Places) -> dict[str, float]:
+    """The figures of one protocol as they stand in metrics.json."""
+    return {**expected_metrics_at(places), "candidates@50": float(expected_recalls(places, 50).mean())}
 
 
 def scorer_places(
@@ -58,7 +81,20 @@ def scorer_places(
     batch_size: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScorerPlaces:
-    """Places of every case's target, scoring `batch_size` cases at a time.
+    """Places of every case's target; see `scorer_standings`."""
+    standings = scorer_standings(scorer, interactions, cases, batch_size=batch_size, progress=progress)
+    return ScorerPlaces(standings.unfiltered.places, standings.history_filtered.places)
+
+
+def scorer_standings(
+    scorer: Scorer,
+    interactions: Interactions,
+    cases: Cases,
+    *,
+    batch_size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScorerStandings:
+    """Places of every case's target and the lists' items, scoring `batch_size` cases at a time.
 
     A batch's scores take 4 * batch_size * items bytes, and about twice that while it is ranked. `progress` is called
     with (cases done, cases in all) after every batch.
@@ -76,11 +112,15 @@ def scorer_places(
         ]
         targets = interactions.items[batch.ends]
         scores = scorer.scores(histories)
-        unfiltered.append(target_places(scores, targets))
-        history_filtered.append(target_places(scores, targets, excluded=histories))
+        unfiltered.append(_standing(scores, targets))
+        history_filtered.append(_standing(without(scores, histories), targets))
         if progress:
             progress(start + len(batch.ends), len(cases.ends))
-    return ScorerPlaces(_joined(unfiltered), _joined(history_filtered))
+    return ScorerStandings(_joined(unfiltered), _joined(history_filtered))
+
+
+def _standing(scores: Float32[ndarray, "cases items"], targets: Int[ndarray, " cases"]) -> Standing:
+    return Standing(target_places(scores, targets), times_listed_by_scores(scores))
 
 
 def _batches(cases: Cases, batch_size: int) -> Iterator[tuple[int, Cases]]:
@@ -88,8 +128,9 @@ def _batches(cases: Cases, batch_size: int) -> Iterator[tuple[int, Cases]]:
         yield start, Cases(cases.users[start : start + batch_size], cases.ends[start : start + batch_size])
 
 
-def _joined(batches: Sequence[Places]) -> Places:
-    return Places(
-        best=np.concatenate([places.best for places in batches]),
-        worst=np.concatenate([places.worst for places in batches]),
+def _joined(batches: Sequence[Standing]) -> Standing:
+    places = Places(
+        best=np.concatenate([batch.places.best for batch in batches]),
+        worst=np.concatenate([batch.places.worst for batch in batches]),
     )
+    return Standing(places, np.sum([batch.times_listed for batch in batches], axis=0))

@@ -3,6 +3,7 @@
 A model is known by two methods only, so that a T5 or a model of one's own decodes under the same trie.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -72,6 +73,7 @@ def beam_search(
     cap: PrefixCap | None = None,
     mass: float = 1.0,
     at_least: int = 1,
+    observe: Callable[[int, Beams], object] | None = None,
 ) -> Leaves:
     """The `beam_size` best items of every user by the log-probability of their codes, best first.
 
@@ -80,7 +82,7 @@ def beam_search(
     see `trie.step`. Users with fewer allowed items get -1 at the end of their rows.
 
     `cap`: at most so many items that share a prefix. `mass`: the width adapts, but to no fewer beams than `at_least`,
-    see `trie.adaptive`; 1 for all beams.
+    see `trie.adaptive`; 1 for all beams. `observe`: is shown every level and the beams that its step has left.
     """
     if cap is not None:
         cap.check(trie.trie.length)
@@ -93,6 +95,8 @@ def beam_search(
             beams = narrowed(trie, beams, mass=mass, at_least=at_least)
             logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
         beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score, cap=capped)
+        if observe is not None:
+            observe(level, beams)
         if cap is not None:
             capped = cap.after(level, beams, capped)
     return items(trie, beams, beam_size=beam_size, filters=filters, cap=capped)

@@ -5,7 +5,7 @@ import pytest
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases
-from genrec.evaluation.scorers import evaluate_scorer, scorer_places
+from genrec.evaluation.scorers import evaluate_scorer, scorer_places, scorer_standings
 
 
 class NewestFirst:
@@ -54,6 +54,22 @@ def test_metrics_of_both_protocols_are_stored_under_the_name_of_the_part():
     assert metrics["validation"]["recall@5"] == pytest.approx(2 / 3)
     assert metrics["validation_history_filtered"]["recall@5"] == pytest.approx(1 / 3)
     assert metrics["validation_history_filtered"]["recall@10"] == pytest.approx(2 / 3)
+
+
+def test_candidates_at_50_is_the_recall_of_a_scorers_own_fifty_best():
+    catalogue = interactions_of([0, 1, 49], [0, 1, 50], num_items=60)
+    cases = Cases(users=np.array([0, 1]), ends=np.array([2, 5]))
+    metrics = evaluate_scorer(NewestFirst(60), catalogue, cases)  # item 1 first, then 0, 2, 3, ..: 49 is the 50th
+    assert metrics["test"]["candidates@50"] == 0.5
+    assert metrics["test_history_filtered"]["candidates@50"] == 1.0
+
+
+def test_lists_of_ten_are_counted_by_item_with_and_without_the_history():
+    found = scorer_standings(
+        NewestFirst(12), interactions_of([3, 1, 0], num_items=12), Cases(np.array([0]), np.array([2]))
+    )
+    assert found.unfiltered.times_listed.tolist() == [1] * 10 + [0] * 2
+    assert found.history_filtered.times_listed.tolist() == [1, 0, 1, 0] + [1] * 8
 
 
 def test_batches_do_not_change_the_metrics_and_progress_counts_cases():

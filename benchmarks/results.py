@@ -1,0 +1,164 @@
+"""The README's table of results, made from `benchmarks/results/*.json`.
+
+    python -m benchmarks.results              # writes it into README.md
+    python -m benchmarks.results --check      # fails if README.md has another one
+
+A JSON of `benchmarks.quality` has "kind": "quality" and
+    command, commit, machine, threads, python, torch      what did the runs, so that they can be done again
+    config, variant, protocol, seeds                      what they are; `variant` ("" for none) sets files apart
+    remarks                                               text, may be missing
+    runs                                                  seed -> what was found
+
+and a run has the parts of its metrics.json: validation, test, test_history_filtered, test_codes,
+test_codes_history_filtered, baselines, users, items, seconds and, in files made since they exist, parameters and
+diagnostics; besides `blend` (the blend's weight and the validation's curve over all weights) and `lists` (how many
+break a promise). A trained baseline is an entry of `baselines` with `parameters` and `seconds` of its own.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
+REQUIRED = (
+    *("command", "commit", "machine", "threads", "python", "torch"),
+    *("config", "variant", "protocol", "seeds", "runs"),
+)
+PROTOCOLS = ("test", "test_history_filtered")
+FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+_HEAD = (
+    "| data, method | R@5 | N@5 | R@10 | N@10 | | R@5 | N@5 | R@10 | N@10 | parameters | training, min |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    "| | no filter | | | | | history filtered | | | | | |",
+)
+
+Figures = Mapping[str, float]
+
+
+class Row(NamedTuple):
+    """A method in the table."""
+
+    method: str
+    seeds: Sequence[Mapping[str, Figures]]
+    """Protocol -> figures, of each seed."""
+    parameters: int | None = None
+    """None for a method that has none, or of which they were not written down."""
+    training_seconds: float | None = None
+    """Of the quickest seed: others may have shared the machine."""
+
+
+def main() -> None:
+    """Write the table into the README, or check that it is there."""
+    parser = argparse.ArgumentParser(description="The README's table of results.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the README is stale")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    text = options.readme.read_text(encoding="utf-8")
+    wanted = replaced(text, section(read_results(options.results)))
+    if text == wanted:
+        return
+    if options.check:
+        sys.exit(f"{options.readme} does not show what is in {options.results}; run: python -m benchmarks.results")
+    options.readme.write_text(wanted, encoding="utf-8")
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """File name -> results of every quality JSON; those with a variant come after those without.
+
+    Raises:
+        ValueError: a file lacks what it must hold.
+    """
+    found = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    quality = {name: result for name, result in found.items() if result.get("kind") == "quality"}
+    for name, result in quality.items():
+        missing = [key for key in REQUIRED if key not in result]
+        if missing or not result["runs"]:
+            raise ValueError(f"{name} lacks {', '.join(missing) or 'runs'}; make it with python -m benchmarks.quality")
+    return dict(sorted(quality.items(), key=lambda named: (data_name(named[1]), named[1]["variant"], named[0])))
+
+
+def replaced(readme: str, part: str) -> str:
+    """The README with this part between its two marks; ValueError if it does not have each of them once."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise ValueError(f"expected {BEGIN.strip()} and {END} in the README, each once")
+    before, _, rest = readme.partition(BEGIN)
+    return before + BEGIN + part + END + rest.partition(END)[2]
+
+
+def section(results: Mapping[str, dict[str, Any]]) -> str:
+    """The table and, below it, how each file was made."""
+    lines: list[str] = [*_HEAD]
+    for result in results.values():
+        for place, row in enumerate(rows_of(result)):
+            name = f"{data_name(result)} {row.method}"
+            lines.append(table_line(row, f"**{data_name(result)}** {row.method}" if place == 0 else name))
+    return "\n".join(["", *lines, "", *(made_by(name, result) for name, result in results.items()), "", ""])
+
+
+def rows_of(result: Mapping[str, Any]) -> list[Row]:
+    """The generator's readings, then trained baselines, then those that count, in this order."""
+    runs = list(result["runs"].values())
+    variant = f" ({result['variant']})" if result["variant"] else ""
+    cost = {
+        "parameters": runs[0].get("parameters"),
+        "training_seconds": min(run["seconds"]["train"] for run in runs),
+    }
+    by_codes = [{protocol: run[protocol.replace("test", "test_codes")] for protocol in PROTOCOLS} for run in runs]
+    rows = [Row(f"generator, codes{variant}", by_codes, **cost)]
+    if any(run["test"] != run["test_codes"] for run in runs):
+        rows.insert(0, Row(f"generator, blend{variant}", runs, **cost))
+    baselines = runs[0]["baselines"]
+    trained = [name for name, figures in baselines.items() if "parameters" in figures]
+    counting = [name for name in baselines if name not in trained]
+    for name in trained:
+        seeds = [run["baselines"][name] for run in runs]
+        seconds = min(seed["seconds"] for seed in seeds)
+        rows.append(Row(name, seeds, seeds[0]["parameters"], seconds))
+    return [*rows, *(Row(f"{name} (counting)", [baselines[name]]) for name in counting)]
+
+
+def table_line(row: Row, name: str) -> str:
+    """The row in Markdown."""
+    without, filtered = (
+        [shown([seed[protocol][figure] for seed in row.seeds]) for figure in FIGURES] for protocol in PROTOCOLS
+    )
+    parameters = "" if row.parameters is None else f"{row.parameters / 1e6:.2f} M"
+    minutes = "" if row.training_seconds is None else f"{row.training_seconds / 60:.1f}"
+    cells = [name, *without, "", *filtered, parameters, minutes]
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def shown(values: Sequence[float]) -> str:
+    """Mean and, of several seeds, their standard deviation: ".0518 ± .0016"."""
+    mean = f"{statistics.fmean(values):.4f}".removeprefix("0")
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {f'{statistics.stdev(values):.4f}'.removeprefix('0')}"
+
+
+def made_by(name: str, result: Mapping[str, Any]) -> str:
+    """How a file was made, as an item of a list."""
+    run = next(iter(result["runs"].values()))
+    what = f"{run['users']:,} users, {run['items']:,} items, {result['protocol'].replace('_', '-')}"
+    seeds = ("seed " if len(result["seeds"]) == 1 else "seeds ") + ", ".join(map(str, result["seeds"]))
+    where = f"{result['machine']}, torch {result['torch']}"
+    remarks = f". {result['remarks']}" if result.get("remarks") else "."
+    return (
+        f"- {data_name(result)}: {what}, {seeds}; `{result['command']}` at {result['commit'][:9]}, {where} "
+        f"(`benchmarks/results/{name}`){remarks}"
+    )
+
+
+def data_name(result: Mapping[str, Any]) -> str:
+    """Of configs/office.yaml: Office."""
+    return Path(result["config"]).stem.capitalize()
+
+
+if __name__ == "__main__":
+    main()

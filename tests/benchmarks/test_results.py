@@ -1,0 +1,130 @@
+"""The README's table: what it shows of which JSON, and that it is not stale."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import results
+from benchmarks.results import data_name, made_by, read_results, replaced, rows_of, section, shown, table_line
+
+PARTS = ("test", "test_history_filtered", "test_codes", "test_codes_history_filtered")
+
+
+def figures(first):
+    return {name: first + place / 100 for place, name in enumerate(("recall@5", "ndcg@5", "recall@10", "ndcg@10"))}
+
+
+def run(first=0.1, **more):
+    found = {part: figures(first + place / 10) for place, part in enumerate(PARTS)}
+    baselines = {"transitions": {"test": figures(0.5), "test_history_filtered": figures(0.6)}}
+    return {**found, "baselines": baselines, "users": 1200, "items": 30, "seconds": {"train": 90.0}} | more
+
+
+def quality(*runs, **more):
+    return {
+        "kind": "quality",
+        "command": "python -m benchmarks.quality configs/office.yaml",
+        "commit": "0123456789abcdef",
+        "machine": "A processor, 2 cores, 2 threads",
+        "threads": 2,
+        "python": "3.11",
+        "torch": "2.13",
+        "config": "configs/office.yaml",
+        "variant": "",
+        "protocol": "leave_one_out",
+        "seeds": list(range(len(runs))),
+        "runs": {str(seed): found for seed, found in enumerate(runs)},
+    } | more
+
+
+def test_the_readme_shows_what_is_in_the_results(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["results", "--check"])
+    results.main()
+
+
+def test_figures_are_shown_with_four_places_and_their_spread_over_seeds():
+    assert shown([0.05183]) == ".0518"
+    assert shown([0.05, 0.06]) == ".0550 ± .0071"  # standard deviation of two: their distance over sqrt 2
+    assert shown([1.0, 1.0]) == "1.0000 ± .0000"
+
+
+def test_a_line_has_both_protocols_and_what_the_model_costs():
+    result = quality(run(parameters=1_234_567))
+    blend, codes, counting = rows_of(result)
+    assert table_line(blend, "Office generator") == (
+        "| Office generator | .1000 | .1100 | .1200 | .1300 | | .2000 | .2100 | .2200 | .2300 | 1.23 M | 1.5 |"
+    )
+    assert table_line(codes, "x").startswith("| x | .3000 ") and " | .4000 | " in table_line(codes, "x")
+    assert table_line(counting, "y").endswith("| .6000 | .6100 | .6200 | .6300 | | |")
+
+
+def test_a_run_ranked_by_codes_has_one_row_and_counting_has_no_spread():
+    by_codes = [run() | {part: figures(0.3 + seed / 10) for part in PARTS} for seed in range(2)]
+    rows = rows_of(quality(*by_codes))
+    assert [row.method for row in rows] == ["generator, codes", "transitions (counting)"]
+    assert [len(row.seeds) for row in rows] == [2, 1]
+
+
+def test_trained_baselines_have_their_own_parameters_and_the_quickest_seeds_seconds():
+    runs = []
+    for seed in range(3):
+        trained = {part: figures(0.7) for part in ("validation", "test", "test_history_filtered")}
+        found = run(seconds={"train": 600.0 - seed})
+        found["baselines"]["sasrec"] = {**trained, "parameters": 500_000, "seconds": 60.0 + seed}
+        runs.append(found)
+    rows = {row.method: row for row in rows_of(quality(*runs, variant="wide"))}
+    assert list(rows) == ["generator, blend (wide)", "generator, codes (wide)", "sasrec", "transitions (counting)"]
+    assert (rows["sasrec"].parameters, rows["sasrec"].training_seconds, len(rows["sasrec"].seeds)) == (500_000, 60, 3)
+    assert rows["generator, codes (wide)"].training_seconds == 598
+
+
+def test_below_the_table_stands_how_to_make_it_again():
+    line = made_by("office.json", quality(run(), run(), remarks="Beside other work."))
+    assert line == (
+        "- Office: 1,200 users, 30 items, leave-one-out, seeds 0, 1; "
+        "`python -m benchmarks.quality configs/office.yaml` at 012345678, "
+        "A processor, 2 cores, 2 threads, torch 2.13 (`benchmarks/results/office.json`). "
+        "Beside other work."
+    )
+
+
+def test_only_quality_files_are_read_and_a_variant_comes_after_the_plain_file(tmp_path):
+    files = {"a.json": quality(run(), variant="wide"), "b.json": quality(run()), "trie.json": {"settings": []}}
+    for name, result in files.items():
+        (tmp_path / name).write_text(json.dumps(result))
+    found = read_results(tmp_path)
+    assert list(found) == ["b.json", "a.json"]
+    assert {data_name(result) for result in found.values()} == {"Office"}
+    assert section(found).count("**Office**") == 2
+
+
+@pytest.mark.parametrize("missing", ["commit", "threads", "seeds"])
+def test_a_file_that_cannot_be_made_again_is_refused(tmp_path, missing):
+    result = quality(run())
+    del result[missing]
+    (tmp_path / "a.json").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match=rf"a\.json lacks {missing}"):
+        read_results(tmp_path)
+
+
+def test_only_what_stands_between_the_marks_is_replaced():
+    readme = "before\n<!-- results -->\nold\n<!-- /results -->\nafter\n"
+    assert replaced(readme, "new\n") == "before\n<!-- results -->\nnew\n<!-- /results -->\nafter\n"
+    with pytest.raises(ValueError, match="each once"):
+        replaced("no marks", "new")
+
+
+def test_a_stale_readme_fails_the_check_and_is_mended_by_the_command(tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results -->\nold\n<!-- /results -->\n")
+    (tmp_path / "a.json").write_text(json.dumps(quality(run())))
+    here = ["results", "--readme", str(readme), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*here, "--check"])
+    with pytest.raises(SystemExit, match=r"run: python -m benchmarks\.results"):
+        results.main()
+    monkeypatch.setattr(sys, "argv", here)
+    results.main()
+    assert "**Office** generator, blend" in readme.read_text()
+    monkeypatch.setattr(sys, "argv", [*here, "--check"])
+    results.main()
