@@ -23,10 +23,10 @@ def results_table(metrics: dict[str, Any]) -> str:
     rows: list[tuple[str, Figures, Figures]] = [("generator", metrics["test"], metrics["test_history_filtered"])]
     if metrics["test_codes"] != metrics["test"]:
         rows.append(("generator, codes alone", metrics["test_codes"], metrics["test_codes_history_filtered"]))
-    for name, figures in metrics["baselines"].items():
-        rows.append((name, figures["test"], figures["test_history_filtered"]))
+    rows.append(_of_scorer("its item head, all items", metrics["item_head"]))
+    rows += [_of_scorer(name, figures) for name, figures in metrics["baselines"].items()]
     if "oracle" in metrics:
-        rows.append(("oracle", metrics["oracle"]["test"], metrics["oracle"]["test_history_filtered"]))
+        rows.append(_of_scorer("oracle", metrics["oracle"]))
     lines = [f"Test: {metrics['users']} users, {metrics['items']} items, full ranking of exact items"]
     for title, filtered in (("without history filter", False), ("history filtered out", True)):
         lines += ["", _header(title)]
@@ -34,6 +34,10 @@ def results_table(metrics: dict[str, Any]) -> str:
     seconds = metrics["seconds"]
     lines += ["", "Seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())]
     return "\n".join(lines)
+
+
+def _of_scorer(title: str, figures: dict[str, Figures]) -> tuple[str, Figures, Figures]:
+    return title, figures["test"], figures["test_history_filtered"]
 
 
 def baseline_table(name: str, metrics: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from genrec.data.world import World
 from genrec.evaluation.case_figures import PROTOCOLS, CaseFigures
 from genrec.evaluation.diagnostics import GENERATOR, GENERATOR_CODES, CaseSet, diagnose, places_of
 from genrec.evaluation.evaluate import CaseRanks, EvaluationConfig, case_metrics, rank_cases
+from genrec.evaluation.item_head import ItemHead
 from genrec.evaluation.metrics import Places
 from genrec.evaluation.scorers import Scorer, Standing, scorer_metrics, scorer_standings
 from genrec.evaluation.target_paths import TargetPaths, follow_targets
@@ -22,6 +23,7 @@ from genrec.progress import Progress
 from genrec.recommendation.recommender import Recommender
 
 Figures = dict[str, float]
+ITEM_HEAD = "item_head"
 MethodStandings = dict[str, dict[str, Standing]]
 """Protocol -> method."""
 
@@ -51,6 +53,8 @@ def evaluate_run(
     interactions, splits = inputs.interactions, inputs.splits
     tested = CaseSet(interactions, splits, test_cases(interactions, splits))
     figures, standings = _measure_generator(recommender, tested, config, progress)
+    item_head = ItemHead(recommender.model)
+    figures[ITEM_HEAD] = _measure_scorer(ITEM_HEAD, item_head, tested, standings, progress)
     figures["baselines"] = {}
     for name in config.baselines:
         scorer = COUNTING[name]().fit(interactions, splits)
