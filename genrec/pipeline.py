@@ -138,8 +138,6 @@ def _wanted(name: str, config: ExperimentConfig, folder: RunFolder, *, beside: S
 
 def _if_done(name: str, config: ExperimentConfig, folder: RunFolder) -> str | None:
     """The fingerprint of a stage that is done with today's inputs; None otherwise."""
-    if folder.manifest(name) is None:
-        return None
     wanted = _wanted(name, config, folder)
     return wanted if folder.is_done(name, wanted) else None
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from genrec.baselines.item_transformer import ItemPrediction, ItemTransformer, ItemTransformerSizes
-from genrec.baselines.trained import CodedItems, as_float32, device_of, newest_states
+from genrec.baselines.trained import CodedItems, as_float32, at_newest, device_of
 from genrec.data.batches import PADDING, Batch, Windows, history_batch, sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
@@ -98,7 +98,7 @@ class BERT4Rec(nn.Module):
         """Logit of every item behind a mask that follows the newest `max_items - 1` items of each history."""
         history = history_batch(histories, max_items=self.max_items - 1).to(device_of(self))
         sequence = appended(history, torch.full_like(history[:, 0], self.mask))
-        states = newest_states(self._states(sequence), sequence)
+        states = at_newest(self._states(sequence), sequence)
         return as_float32(self._projected(states) @ self.item_vectors.T)
 
     def _states(self, sequence: Int[Tensor, "batch items"]) -> Float[Tensor, "batch items width"]:
@@ -117,7 +117,7 @@ class ClozeObjective:
 
     def losses(self, model: nn.Module, batch: Batch) -> Losses:
         """The mean over the masked places, in nats, times the targets of the batch, by which the loop divides."""
-        newest = newest_states(batch.targets, batch.history)
+        newest = at_newest(batch.targets, batch.history)
         sequence = appended(batch.history, newest)
         hidden = self.hide(sequence)
         states, item_vectors = model(sequence, hidden)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genrec.baselines.item_transformer import ItemPrediction, ItemTransformer, ItemTransformerSizes
-from genrec.baselines.trained import CodedItems, as_float32, device_of, newest_states
+from genrec.baselines.trained import CodedItems, as_float32, at_newest, device_of
 from genrec.data.batches import Batch, Windows, history_batch, sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
@@ -91,7 +91,7 @@ class SASRec(nn.Module):
     def scores(self, histories: Sequence[Int[ndarray, " _"]]) -> Float32[ndarray, "cases items"]:
         """Logit of every item after the newest `max_items` items of each history, none of which is empty."""
         history = history_batch(histories, max_items=self.max_items).to(device_of(self))
-        states = newest_states(self.transformer(history, causal=True), history)
+        states = at_newest(self.transformer(history, causal=True), history)
         return as_float32(states @ self.item_vectors.T)
 
 

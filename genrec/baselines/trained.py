@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int, Shaped
 from numpy import ndarray
-from torch import nn
+from torch import Tensor, nn
 
 from genrec.data.batches import Windows
 from genrec.data.interactions import Interactions
@@ -56,9 +56,11 @@ class TrainedBaseline(Protocol):
         ...
 
 
-def newest_states(states: torch.Tensor, history: torch.Tensor) -> torch.Tensor:
-    """The state (batch, width) at the newest item of each history; states (batch, items, width), padding at the end."""
-    return states[torch.arange(len(history), device=history.device), (history >= 0).sum(1) - 1]
+def at_newest(
+    values: Shaped[Tensor, "batch items *rest"], history: Int[Tensor, "batch items"]
+) -> Shaped[Tensor, "batch *rest"]:
+    """What stands at the newest item of each history; padding (-1) is at the end, and no history is empty."""
+    return values[torch.arange(len(history), device=history.device), (history >= 0).sum(1) - 1]
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -66,6 +68,6 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def as_float32(scores: torch.Tensor) -> Float32[ndarray, "cases items"]:
+def as_float32(scores: Float[Tensor, "cases items"]) -> Float32[ndarray, "cases items"]:
     """Scores as the evaluator takes them."""
     return scores.float().cpu().numpy().astype(np.float32, copy=False)
