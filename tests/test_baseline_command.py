@@ -30,7 +30,7 @@ TINY = {
     "bert4rec": ("width=8", "max_items=10"),
     "tiger": ("width=16", "num_layers=1", "num_heads=2", "head_dim=8", "feed_forward_dim=32", "beam_size=20"),
 }
-FIGURES = {f"{measure}@{k}" for measure in ("recall", "ndcg") for k in (5, 10, 20)}
+FIGURES = {f"{measure}@{k}" for measure in ("recall", "ndcg") for k in (5, 10, 20)} | {"candidates@50"}
 
 
 def overrides(name, **training):

@@ -120,7 +120,7 @@ def test_a_cap_is_asked_for_on_the_command_line(call, run):
     recommender = Recommender.from_pretrained(run)
     codes = recommender.generator.vocabulary.item_codes
     first_code = {item: int(codes[row, 0]) for item, row in recommender.catalogue.row_of.items()}
-    options = ("--history", "i1", "-k", "4", "--rank", "codes", "--json")
+    options = ("--history", "i1", "-k", "8", "--rank", "codes", "--json")
     counts = []
     for cap in ((), ("--max-per-prefix", "1", "--prefix-depth", "1")):
         code, out, _ = call("recommend", *options, *cap)
