@@ -21,6 +21,7 @@ from benchmarks.tokenizer_quality import (
     Cell,
     check_config,
     earlier_cells,
+    finished_by_name,
     markdown_table,
     parsed_variant,
     shared_vectors,
@@ -133,11 +134,7 @@ def measured(config: str, folder: Path, cell: Cell, overrides: Sequence[str]) ->
 
 def summarise(cells: Any) -> list[dict[str, Any]]:
     """Means over the seeds of each change, the best validation NDCG@10 first; failed ones are left out."""
-    by_name: dict[str, list[Mapping[str, Any]]] = {}
-    for cell in cells:
-        if "failed" not in cell:
-            by_name.setdefault(cell["name"], []).append(cell)
-    rows = [_mean_of(name, runs) for name, runs in by_name.items()]
+    rows = [_mean_of(name, runs) for name, runs in finished_by_name(cells).items()]
     return sorted(rows, key=lambda row: -row["validation"]["ndcg@10"])
 
 

@@ -17,21 +17,13 @@ from genrec.generator.config import EncoderKind, GeneratorConfig, GeneratorOptio
 from genrec.generator.model import Generator
 
 WIDTH, HEADS, LAYERS, FEED_FORWARD = 128, 4, 4, 512
-_FIRST_TOKEN = 2  # T5's 0 is the padding and the decoder's start, 1 the end
+FIRST_TOKEN = 2  # T5's 0 is the padding and the decoder's start, 1 the end
 _SPREAD = 0.1  # of the untrained weights: distributions that are neither flat nor sure
 
 
 def made_generator(codes: Int[ndarray, "items levels"], *, encoder: EncoderKind = "causal_items") -> Generator:
     """An untrained generator for these items, in eval mode."""
-    options = GeneratorOptions(
-        encoder=encoder,
-        width=WIDTH,
-        num_heads=HEADS,
-        encoder_layers=LAYERS,
-        decoder_layers=LAYERS,
-        feed_forward_dim=FEED_FORWARD,
-        item_vectors=False,
-    )
+    options = sized_options(encoder=encoder, item_vectors=False)
     sizes = (CODES_PER_LEVEL,) * codes.shape[1]
     config = GeneratorConfig.from_options(options, level_sizes=sizes, num_items=len(codes))
     config.initializer_range = _SPREAD
@@ -39,6 +31,18 @@ def made_generator(codes: Int[ndarray, "items levels"], *, encoder: EncoderKind 
     generator = Generator(config).eval()
     generator.vocabulary.set_codes(torch.from_numpy(codes.astype(np.int32)))
     return generator
+
+
+def sized_options(**others: Any) -> GeneratorOptions:
+    """Options of a generator of the size that all comparisons have."""
+    return GeneratorOptions(
+        width=WIDTH,
+        num_heads=HEADS,
+        encoder_layers=LAYERS,
+        decoder_layers=LAYERS,
+        feed_forward_dim=FEED_FORWARD,
+        **others,
+    )
 
 
 @torch.inference_mode()
@@ -61,17 +65,7 @@ def unconstrained_search(model: CodeModel, read: Any, *, num_levels: int, beam_s
 
 def made_t5() -> T5ForConditionalGeneration:
     """A T5 of the same depth and width, with a token for each code of each of four levels."""
-    config = T5Config(
-        vocab_size=_FIRST_TOKEN + 4 * CODES_PER_LEVEL,
-        d_model=WIDTH,
-        d_kv=WIDTH // HEADS,
-        num_heads=HEADS,
-        d_ff=FEED_FORWARD,
-        num_layers=LAYERS,
-        num_decoder_layers=LAYERS,
-    )
-    torch.manual_seed(0)
-    model = T5ForConditionalGeneration(config).eval()
+    model = sized_t5(FIRST_TOKEN + 4 * CODES_PER_LEVEL).eval()
     assert model.generation_config is not None
     model.generation_config.decoder_start_token_id = 0
     model.generation_config.pad_token_id = 0
@@ -79,9 +73,25 @@ def made_t5() -> T5ForConditionalGeneration:
     return model
 
 
+def sized_t5(num_tokens: int) -> T5ForConditionalGeneration:
+    """An untrained T5 of the size that all comparisons have."""
+    config = T5Config(
+        vocab_size=num_tokens,
+        d_model=WIDTH,
+        d_kv=WIDTH // HEADS,
+        num_heads=HEADS,
+        d_ff=FEED_FORWARD,
+        num_layers=LAYERS,
+        num_decoder_layers=LAYERS,
+    )
+    setattr(config, "decoder_start_token_id", 0)  # noqa: B010  # its stubs do not know it
+    torch.manual_seed(0)
+    return T5ForConditionalGeneration(config)
+
+
 def tokens_of(codes: Int[ndarray, "*rows levels"]) -> Int[ndarray, "*rows levels"]:
     """T5's tokens of these codes."""
-    return codes.astype(np.int64) + np.arange(codes.shape[-1]) * CODES_PER_LEVEL + _FIRST_TOKEN
+    return codes.astype(np.int64) + np.arange(codes.shape[-1]) * CODES_PER_LEVEL + FIRST_TOKEN
 
 
 def dict_trie_callback(tokens: Iterable[tuple[int, ...]]) -> Callable[[int, Tensor], list[int]]:

@@ -182,12 +182,17 @@ def figures_of_codes(folder: Path) -> dict[str, Any]:
 
 def summarise(cells: Any) -> list[dict[str, Any]]:
     """Means over the seeds of each name, the best validation NDCG@10 first; failed cells are left out."""
+    rows = [_mean_of(name, runs) for name, runs in finished_by_name(cells).items()]
+    return sorted(rows, key=lambda row: -row["validation"]["ndcg@10"])
+
+
+def finished_by_name(cells: Any) -> dict[str, list[Mapping[str, Any]]]:
+    """The runs of each name, one a seed; failed cells are left out."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for cell in cells:
         if "failed" not in cell:
             by_name.setdefault(cell["name"], []).append(cell)
-    rows = [_mean_of(name, runs) for name, runs in by_name.items()]
-    return sorted(rows, key=lambda row: -row["validation"]["ndcg@10"])
+    return by_name
 
 
 def _mean_of(name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import nn
 
-from benchmarks.decoders import FEED_FORWARD, HEADS, LAYERS, WIDTH
+from benchmarks.decoders import FIRST_TOKEN, sized_options, sized_t5
 from benchmarks.machine import command_line, machine
 from benchmarks.timing import seconds_of
 from genrec.artifacts import RunFolder
@@ -35,7 +35,7 @@ from genrec.data.batches import Windows, epoch_order, prefix_windows, sequence_w
 from genrec.data.interactions import Interactions
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import Splits, leave_one_out
-from genrec.generator.config import GeneratorConfig, GeneratorOptions
+from genrec.generator.config import GeneratorConfig
 from genrec.generator.losses import LossConfig
 from genrec.generator.model import Generator
 from genrec.generator.prefixes import Prefixes
@@ -47,7 +47,6 @@ from tokenizer.plain_tables import plain_table
 from trie import PrefixTrie
 
 MAX_ITEMS, ROWS, WINDOWS, DROPOUT = 20, 256, TrainingConfig().batch_size, 0.1
-_FIRST_TOKEN = 2  # T5's 0 is the padding and the decoder's start, 1 the end
 
 
 class Sequences(NamedTuple):
@@ -159,17 +158,8 @@ def in_batches(order: Int[ndarray, " windows"]) -> list[Int[ndarray, " batch"]]:
 
 def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callable[[Int[ndarray, " batch"]], None]:
     """One update of our generator."""
-    options = GeneratorOptions(
-        width=WIDTH,
-        num_heads=HEADS,
-        encoder_layers=LAYERS,
-        decoder_layers=LAYERS,
-        feed_forward_dim=FEED_FORWARD,
-        dropout=DROPOUT,
-        max_items=MAX_ITEMS,
-        item_vectors=loss.item_weight > 0,
-        repeat_bias=loss.item_weight > 0,
-    )
+    with_items = loss.item_weight > 0
+    options = sized_options(dropout=DROPOUT, max_items=MAX_ITEMS, item_vectors=with_items, repeat_bias=with_items)
     num_items, sizes = len(sequences.codes), sequences.level_sizes
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig.from_options(options, level_sizes=sizes, num_items=num_items)).train()
@@ -188,24 +178,10 @@ def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callab
 
 def t5_step(sequences: Sequences, windows: Windows) -> Callable[[Int[ndarray, " batch"]], None]:
     """One update of the T5: its own loss over the target's codes and the end."""
-    from transformers import T5Config, T5ForConditionalGeneration
-
     num_levels = len(sequences.level_sizes)
-    offsets = _FIRST_TOKEN + np.concatenate([[0], np.cumsum(sequences.level_sizes)])
+    offsets = FIRST_TOKEN + np.concatenate([[0], np.cumsum(sequences.level_sizes)])
     tokens = torch.from_numpy(sequences.codes.astype(np.int64) + offsets[:-1])
-    config = T5Config(
-        vocab_size=int(offsets[-1]),
-        d_model=WIDTH,
-        d_kv=WIDTH // HEADS,
-        num_heads=HEADS,
-        d_ff=FEED_FORWARD,
-        num_layers=LAYERS,
-        num_decoder_layers=LAYERS,
-        dropout_rate=DROPOUT,
-    )
-    setattr(config, "decoder_start_token_id", 0)  # noqa: B010  # its stubs do not know it
-    torch.manual_seed(0)
-    model = T5ForConditionalGeneration(config).train()
+    model = sized_t5(int(offsets[-1])).train()
     optimizer = make_optimizer(model, OptimizerConfig())
 
     def step(chosen: Int[ndarray, " batch"]) -> None:
