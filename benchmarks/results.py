@@ -30,11 +30,11 @@ REQUIRED = (
     *("config", "variant", "protocol", "seeds", "runs"),
 )
 PROTOCOLS = ("test", "test_history_filtered")
-FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
 _HEAD = (
-    "| data, method | R@5 | N@5 | R@10 | N@10 | | R@5 | N@5 | R@10 | N@10 | parameters | training, min |",
-    "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    "| | no filter | | | | | history filtered | | | | | |",
+    "| data, method | R@5 | N@5 | R@10 | N@10 | in 50 | | R@5 | N@5 | R@10 | N@10 | in 50 | parameters | minutes |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    "| | no filter | | | | | | history filtered | | | | | | |",
 )
 
 Figures = Mapping[str, float]
@@ -113,6 +113,8 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
     rows = [Row(f"generator, codes{variant}", by_codes, **cost)]
     if any(run["test"] != run["test_codes"] for run in runs):
         rows.insert(0, Row(f"generator, blend{variant}", runs, **cost))
+    if all("item_head" in run for run in runs):
+        rows.append(Row(f"its item head over all items{variant}", [run["item_head"] for run in runs], **cost))
     baselines = runs[0]["baselines"]
     trained = [name for name, figures in baselines.items() if "parameters" in figures]
     counting = [name for name in baselines if name not in trained]
@@ -126,7 +128,7 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
 def table_line(row: Row, name: str) -> str:
     """The row in Markdown."""
     without, filtered = (
-        [shown([seed[protocol][figure] for seed in row.seeds]) for figure in FIGURES] for protocol in PROTOCOLS
+        [shown([seed[protocol].get(figure) for seed in row.seeds]) for figure in FIGURES] for protocol in PROTOCOLS
     )
     parameters = "" if row.parameters is None else f"{row.parameters / 1e6:.2f} M"
     minutes = "" if row.training_seconds is None else f"{row.training_seconds / 60:.1f}"
@@ -134,12 +136,15 @@ def table_line(row: Row, name: str) -> str:
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
-def shown(values: Sequence[float]) -> str:
-    """Mean and, of several seeds, their standard deviation: ".0518 ± .0016"."""
-    mean = f"{statistics.fmean(values):.4f}".removeprefix("0")
-    if len(values) == 1:
+def shown(values: Sequence[float | None]) -> str:
+    """Mean and, of several seeds, their standard deviation: ".0518 ± .0016"; nothing where one was not measured."""
+    measured = [value for value in values if value is not None]
+    if len(measured) < len(values):
+        return ""
+    mean = f"{statistics.fmean(measured):.4f}".removeprefix("0")
+    if len(measured) == 1:
         return mean
-    return f"{mean} ± {f'{statistics.stdev(values):.4f}'.removeprefix('0')}"
+    return f"{mean} ± {f'{statistics.stdev(measured):.4f}'.removeprefix('0')}"
 
 
 def made_by(name: str, result: Mapping[str, Any]) -> str:

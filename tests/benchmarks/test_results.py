@@ -12,7 +12,8 @@ PARTS = ("test", "test_history_filtered", "test_codes", "test_codes_history_filt
 
 
 def figures(first):
-    return {name: first + place / 100 for place, name in enumerate(("recall@5", "ndcg@5", "recall@10", "ndcg@10"))}
+    names = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
+    return {name: first + place / 100 for place, name in enumerate(names)}
 
 
 def run(first=0.1, **more):
@@ -53,10 +54,23 @@ def test_a_line_has_both_protocols_and_what_the_model_costs():
     result = quality(run(parameters=1_234_567))
     blend, codes, counting = rows_of(result)
     assert table_line(blend, "Office generator") == (
-        "| Office generator | .1000 | .1100 | .1200 | .1300 | | .2000 | .2100 | .2200 | .2300 | 1.23 M | 1.5 |"
+        "| Office generator | .1000 | .1100 | .1200 | .1300 | .1400 | "
+        "| .2000 | .2100 | .2200 | .2300 | .2400 | 1.23 M | 1.5 |"
     )
     assert table_line(codes, "x").startswith("| x | .3000 ") and " | .4000 | " in table_line(codes, "x")
-    assert table_line(counting, "y").endswith("| .6000 | .6100 | .6200 | .6300 | | |")
+    assert table_line(counting, "y").endswith("| .6000 | .6100 | .6200 | .6300 | .6400 | | |")
+
+
+def test_the_item_head_alone_stands_behind_the_readings_of_the_generator():
+    item_head = {part: figures(0.8) for part in ("test", "test_history_filtered")}
+    rows = rows_of(quality(run(item_head=item_head), variant="wide"))
+    assert rows[2].method == "its item head over all items (wide)" and rows[2].seeds[0] is item_head
+
+
+def test_what_an_older_file_did_not_measure_stays_empty():
+    older = run()
+    del older["baselines"]["transitions"]["test"]["candidates@50"]
+    assert table_line(rows_of(quality(older))[2], "y").startswith("| y | .5000 | .5100 | .5200 | .5300 | | | .6000 ")
 
 
 def test_a_run_ranked_by_codes_has_one_row_and_counting_has_no_spread():
