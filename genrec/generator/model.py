@@ -117,7 +117,8 @@ class Generator(PreTrainedModel):
             places = read if sample is None else sample.places_of(read)
             shifts.append(self.repeat_bias(places, newest, num_items=len(vectors)))
         if sample is not None:
-            shifts.append(Shifts(own := sample.places_of(targets[has_target])[:, None], sample.log_inclusion[own]))
+            own = sample.places_of(targets[has_target])[:, None]
+            shifts.append(Shifts(own, sample.log_inclusion[own]))
             states = torch.cat([states, states.new_ones(len(states), 1)], dim=1)
             vectors = torch.cat([vectors, -sample.log_inclusion[:, None]], dim=1)
         return ItemScores(states, vectors, Shifts.joined(shifts))
