@@ -28,7 +28,7 @@ def child_shares(
         columns, inside = prefixes.rows_below(level, rows)
         below = shares.gather(1, columns).where(inside, 0.0)
         zeros = shares.new_zeros(len(rows), prefixes.level_sizes[level])
-        levels.append(zeros.scatter_add_(1, item_codes[:, level][columns], below))
+        levels.append(zeros.scatter_add_(1, item_codes[:, level][columns].long(), below))
     return tuple(_of_one(level, item_codes[rows, number]) for number, level in enumerate(levels))
 
 
@@ -49,5 +49,5 @@ def child_shares_of_sample(
 
 def _of_one(shares: Float[Tensor, "targets codes"], code: Int[Tensor, " targets"]) -> Float[Tensor, "targets codes"]:
     smallest = torch.full_like(shares[:, :1], torch.finfo(shares.dtype).tiny)
-    shares = shares.scatter_add(1, code[:, None], smallest)
+    shares = shares.scatter_add(1, code[:, None].long(), smallest)
     return shares / shares.sum(1, keepdim=True)
