@@ -63,6 +63,10 @@ class TorchTrie:
         """Whether some leaf holds more than one row."""
         return not self.starts[-1].one_each
 
+    def positions(self, rows: Int[ndarray, " rows"]) -> Int64[Tensor, " rows"]:
+        """Sorted position of each of these rows, which the trie must have."""
+        return torch.from_numpy(self.trie.arrays.position[rows].astype(np.int64)).to(self.device)
+
     def codes(self, level: int, node: Int64[Tensor, "*nodes"]) -> Int64[Tensor, "*nodes"]:
         """The code that leads to each node at depth `level + 1`."""
         token = self.token[level][node].long()

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float32, Int, Int64
 from numpy import ndarray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases
@@ -22,6 +21,8 @@ from genrec.recommendation.plan import cap_of, plan_of
 from genrec.recommendation.recommender import Recommender
 from genrec.recommendation.search import Beam, Search
 from trie import TorchTrie
+from trie.listing import child_ranges
+from trie.scores import Score, normalised
 from trie.step import Beams
 
 
@@ -29,7 +30,8 @@ class TargetPaths(NamedTuple):
     """Of every case, in their order."""
 
     nll: Float32[ndarray, "cases levels"]
-    """-log P(code | history, the target's codes before it), in nats, over every code of the level."""
+    """-log P(code | history, the target's codes before it), in nats, by the run's score: over every code of the level
+    ("joint"), or over those that the catalogue has there ("catalog")."""
     survived: Mapping[int, Int64[ndarray, " cases"]]
     """Width of beam -> how many of the target's codes were in it; a prefix that is lost never comes back."""
 
@@ -74,23 +76,32 @@ def survival_by_level(survived: Int64[ndarray, " cases"], id_length: int) -> lis
 
 
 @torch.inference_mode()
-def target_nll(model: CodeModel, read: Any, codes: Int64[Tensor, "cases levels"]) -> Float32[Tensor, "cases levels"]:
-    """NLL of each code in nats, given the true codes before it; `read` is what the model made of the histories."""
-    root = torch.zeros_like(codes[:, :1])
+def target_nll(
+    model: CodeModel, trie: TorchTrie, read: Any, *, positions: Int64[Tensor, " cases"], score: Score
+) -> Float32[Tensor, "cases levels"]:
+    """NLL of each code in nats, given the true codes before it; `read` is what the model made of the histories.
+
+    `positions`: those of the targets in the trie. `score`: see `trie.step`.
+    """
+    node = code = torch.zeros_like(positions)[:, None]
     logits, written = model.next_code_logits(read, None)
     nll = []
-    for level in range(codes.shape[1]):
+    for level in range(trie.trie.length):
         if level:
-            logits, written = model.next_code_logits(read, written, codes=codes[:, level - 1 : level], parents=root)
-        nll.append(cross_entropy(logits[:, 0].float(), codes[:, level], reduction="none"))
-    return torch.stack(nll, dim=1)
+            logits, written = model.next_code_logits(read, written, codes=code, parents=torch.zeros_like(code))
+        ranges = child_ranges(trie, level, node, torch.zeros_like(node, dtype=torch.float32))
+        logits, normaliser = normalised(trie, level, node, code, logits=logits, ranges=ranges, score=score)
+        node = trie.node_above(level + 1, positions)[:, None]
+        code = trie.codes(level, node)
+        nll.append(normaliser - logits[:, 0].gather(1, code))
+    return torch.cat(nll, dim=1)
 
 
 def levels_survived(
     search: Search, trie: TorchTrie, targets: Int[ndarray, " cases"], beam: Beam
 ) -> Int64[Tensor, " cases"]:
     """How many codes of each target (a row of the trie) a beam keeps."""
-    position = torch.from_numpy(trie.trie.arrays.position[targets].astype(np.int64)).to(trie.device)
+    position = trie.positions(targets)
     survived = torch.zeros_like(position)
 
     def observe(level: int, beams: Beams) -> None:
@@ -113,7 +124,7 @@ def levels_survived(
 
 
 def _paths(search: Search, trie: TorchTrie, targets: Int[ndarray, " cases"], beams: Mapping[int, Beam]) -> TargetPaths:
-    rows = torch.from_numpy(targets.astype(np.int64)).to(trie.device)
-    nll = target_nll(search.model, search.read, search.model.generator.vocabulary.codes_of(rows))
+    positions = trie.positions(targets)
+    nll = target_nll(search.model, trie, search.read, positions=positions, score=search.score)
     survived = {size: levels_survived(search, trie, targets, beam).cpu().numpy() for size, beam in beams.items()}
     return TargetPaths(nll.cpu().numpy(), survived)

@@ -73,9 +73,13 @@ def beam_search(
     cap: PrefixCap | None = None,
     mass: float = 1.0,
     at_least: int = 1,
+    num_leaves: int | None = None,
     observe: Callable[[int, Beams], object] | None = None,
 ) -> Leaves:
-    """The `beam_size` best items of every user by the log-probability of their codes, best first.
+    """The best items of every user by the log-probability of their codes, best first, of those that the beam finds.
+
+    As many as the beam is wide, or `num_leaves`: the model is never asked what comes after a last code, so a last step
+    that keeps more than `beam_size` costs it nothing.
 
     `read` is what `model.read_history` returned for `batch_size` histories. With `filters`
     a prefix is kept only while an allowed item lies below it, so no beam ends in nothing (trie.filters). `score`:
@@ -89,17 +93,18 @@ def beam_search(
     filters = with_stock(trie.stock, filters)
     beams = start(trie, batch_size)
     logits, written = model.next_code_logits(read, None)
-    capped = None
+    num_leaves, capped = num_leaves or beam_size, None
     for level in range(trie.trie.length):
         if level:
             beams = narrowed(trie, beams, mass=mass, at_least=at_least)
             logits, written = model.next_code_logits(read, written, codes=beams.code, parents=beams.parent)
-        beams = step(trie, level, beams, logits, beam_size=beam_size, filters=filters, score=score, cap=capped)
+        width = beam_size if level + 1 < trie.trie.length else num_leaves
+        beams = step(trie, level, beams, logits, beam_size=width, filters=filters, score=score, cap=capped)
         if observe is not None:
             observe(level, beams)
         if cap is not None:
             capped = cap.after(level, beams, capped)
-    return items(trie, beams, beam_size=beam_size, filters=filters, cap=capped)
+    return items(trie, beams, beam_size=num_leaves, filters=filters, cap=capped)
 
 
 @torch.inference_mode()

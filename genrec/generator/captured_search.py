@@ -142,6 +142,7 @@ class CapturedSearch:
         trie: TorchTrie,
         *,
         beam_size: int,
+        num_leaves: int | None = None,
         score: Score = "joint",
         buckets: Buckets | None = None,
         compiled: bool = False,
@@ -149,7 +150,7 @@ class CapturedSearch:
         self.buckets = buckets or Buckets()
         run = partial(_for_any_shape, torch.compile(search, fullgraph=True, dynamic=False)) if compiled else search
         self._device = trie.device
-        self._search = partial(run, model, trie.with_static_shapes(), beam_size, score)
+        self._search = partial(run, model, trie.with_static_shapes(), beam_size, num_leaves, score)
         self._recorder = Recorder(trie.device)
         self._recordings: dict[Shape, Recording] = {}
         self._lock = Lock()
@@ -173,7 +174,9 @@ class CapturedSearch:
         return Leaves(*(part[: len(history)] for part in found))
 
 
-def search(model: CodeModel, trie: TorchTrie, beam_size: int, score: Score, inputs: Inputs) -> Leaves:
+def search(
+    model: CodeModel, trie: TorchTrie, beam_size: int, num_leaves: int | None, score: Score, inputs: Inputs
+) -> Leaves:
     """Reading the histories and the whole beam search."""
     read = model.read_history(inputs.history)
     return _loop(
@@ -184,6 +187,7 @@ def search(model: CodeModel, trie: TorchTrie, beam_size: int, score: Score, inpu
         beam_size=beam_size,
         filters=inputs.filters,
         score=score,
+        num_leaves=num_leaves,
     )
 
 

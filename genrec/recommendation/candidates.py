@@ -52,7 +52,7 @@ def find_candidates(
     added: AddedItems | None = None,
     rank: Rank = "blend",
 ) -> Candidates:
-    """As many items as the beam is wide for every history.
+    """As many items as the beam has leaves for every history.
 
     With `added` items so many are found among the others, and among these. `rank`: what they will be ranked by; for
     "codes" the item head is not asked.
@@ -61,7 +61,7 @@ def find_candidates(
         parts = parts_of(search, trie, added)
         found = reduce(merged, (part.found(filters or RowFilters(), beam) for part in parts))
         by_item_head = item_log_probs(parts, found.rows) if rank == "blend" else None
-    width = beam.size * len(parts)
+    width = beam.num_leaves * len(parts)
     rows, codes = (widened(part.cpu().numpy(), width) for part in (found.rows, found.code_log_probs))
     return Candidates(
         rows,

@@ -12,6 +12,9 @@ class RecommendationConfig:
 
     k: int = 10
     beam_size: int = 50
+    candidates: int = 200
+    """Items among which a blend chooses: the likeliest by their codes of those below the last prefixes in the beam, for
+    which the decoder need not be asked again. At least as many as the beam is wide."""
     beam_mass: float = 1.0
     """Where the model is certain, the beam is narrower: prefixes are kept until they hold this share of all
     probability, but enough for the list (`trie.adaptive`). 1: always the whole beam, as capped and exact lists have.
@@ -42,7 +45,15 @@ class RecommendationConfig:
         return 0.5 if self.blend_weight is None else self.blend_weight
 
     def __post_init__(self) -> None:
-        for name in ("k", "beam_size", "max_per_prefix", "prefix_depth", "batch_size", "exact_beam_budget"):
+        for name in (
+            "k",
+            "beam_size",
+            "candidates",
+            "max_per_prefix",
+            "prefix_depth",
+            "batch_size",
+            "exact_beam_budget",
+        ):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.blend_weight is not None and not 0 <= self.blend_weight <= 1:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -114,8 +115,7 @@ def code_choices(
 
 def leaf_of(trie: TorchTrie, row: int) -> Int64[Tensor, " 1"]:
     """The leaf that holds a row."""
-    position = torch.tensor([int(trie.trie.arrays.position[row])], device=trie.device)
-    return trie.node_above(trie.trie.length, position)
+    return trie.node_above(trie.trie.length, trie.positions(np.array([row])))
 
 
 def _choice(

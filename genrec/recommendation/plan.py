@@ -21,13 +21,16 @@ class Plan(NamedTuple):
     mass: float = 1.0
     may_score_all: bool = False
     """See `Beam`."""
+    candidates: int = 1
+    """So many items at least, if the beam has them, are ordered for a list."""
 
     def beam(self, size: int) -> Beam:
         """A beam of that size that fills the lists, if there are enough items that may stand in them."""
+        leaves = max(size, self.candidates)
         if self.cap is None:
-            return Beam(size, None, self.mass, min(self.k, size), self.may_score_all)
+            return Beam(size, leaves, None, self.mass, min(self.k, size), self.may_score_all)
         # narrowed to its best prefixes, a capped beam might be left with too few of them
-        return Beam(size, cap_of_beam(self.cap, beam_size=size, k=self.k), may_score_all=self.may_score_all)
+        return Beam(size, leaves, cap_of_beam(self.cap, beam_size=size, k=self.k), may_score_all=self.may_score_all)
 
 
 def plan_of(
@@ -43,8 +46,10 @@ def plan_of(
     if exact and (rank or config.rank) != "codes":
         whose = "the run's default" if rank is None else "asked for"
         raise ValueError(f"only a ranking by codes can be exact, and rank='blend' is {whose}; give rank='codes' too")
+    rank = rank or config.rank
     # a beam that is narrowed has dropped what a proof needs
-    return Plan(rank or config.rank, k, cap, 1.0 if exact else config.beam_mass, may_score_all=exact)
+    mass = 1.0 if exact else config.beam_mass
+    return Plan(rank, k, cap, mass, may_score_all=exact, candidates=config.candidates if rank == "blend" else 1)
 
 
 def cap_of(

@@ -299,7 +299,8 @@ class Recommender:
         if self.added is not None:
             scores[self.added.trie] = "catalog"
         beam_size = min(max(self.config.beam_size, self.config.k), len(self.catalogue))
-        return captured_searches(self.model, scores, beam_size=beam_size, batch_size=self.config.batch_size)
+        candidates, batch_size = self.config.candidates, self.config.batch_size
+        return captured_searches(self.model, scores, beam_size=beam_size, candidates=candidates, batch_size=batch_size)
 
     @property
     def _readings(self) -> Readings:

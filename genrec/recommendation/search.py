@@ -93,6 +93,8 @@ class Beam(NamedTuple):
     """How wide a search is."""
 
     size: int
+    num_leaves: int
+    """How many items are kept of those below the last prefixes."""
     cap: PrefixCap | None = None
     mass: float = 1.0
     """See `trie.adaptive`."""
@@ -140,17 +142,20 @@ class Search:
 
     def leaves(self, trie: TorchTrie, filters: RowFilters, beam: Beam) -> Leaves:
         """The best rows of the trie for every history."""
-        captured = self.captured.get((trie, self.score, beam.size))
+        captured = self.captured.get((trie, self.score, beam.size, beam.num_leaves))
         if captured is not None and beam.is_plain and captured.buckets.hold(self.history):
             return captured(self.history, filters.on(trie))
         every_node = beam.may_score_all and asks_all(trie, beam.size)
-        search = best_of_catalogue if every_node else partial(beam_search, mass=beam.mass, at_least=beam.at_least)
+        if every_node:
+            search = partial(best_of_catalogue, beam_size=beam.num_leaves)
+        else:
+            widths = {"beam_size": beam.size, "num_leaves": beam.num_leaves}
+            search = partial(beam_search, mass=beam.mass, at_least=beam.at_least, **widths)
         return search(
             self.model,
             trie,
             self.read,
             batch_size=self.batch_size,
-            beam_size=beam.size,
             filters=filters.on(trie),
             score=self.score,
             cap=beam.cap,
@@ -178,7 +183,7 @@ class Search:
 
     def log_probs(self, trie: TorchTrie, rows: Int[ndarray, " rows"]) -> Float32[Tensor, "histories rows"]:
         """What `leaves` reports of these rows of the trie as their score, found or not; -inf out of stock."""
-        positions = torch.from_numpy(trie.trie.arrays.position[rows].astype(np.int64)).to(trie.device)
+        positions = trie.positions(rows)
         return score_positions(
             self.model, trie, self.read, positions=positions, batch_size=self.batch_size, score=self.score
         )

@@ -1,5 +1,7 @@
 """NLL and survival against the generator's own forward pass, and against a search over plain tuples."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -96,7 +98,9 @@ def test_shares_by_level_count_who_came_so_far():
     assert survival_by_level(np.array([0, 1, 3, 3]), 3) == [0.75, 0.5, 0.5]
 
 
-def test_nll_of_a_model_that_knows_nothing_is_the_logarithm_of_the_level_size(small_generator):
+def test_nll_of_a_model_that_knows_nothing_is_the_logarithm_of_the_number_of_rivals(
+    small_generator, prefix_trie, codes
+):
     generator = small_generator()
     with torch.no_grad():
         for head in generator.heads:
@@ -104,8 +108,14 @@ def test_nll_of_a_model_that_knows_nothing_is_the_logarithm_of_the_level_size(sm
             head.bias.zero_()
     model = SearchModel(generator)
     read = model.read_history(torch.tensor([[3, 9], [5, -1]]))
-    nll = target_nll(model, read, torch.tensor([[0, 0, 0], [6, 4, 2]]))
-    np.testing.assert_allclose(nll.numpy(), np.log([[7, 5, 3]] * 2), rtol=1e-6)
+    targets, trie = np.array([0, 17]), prefix_trie.to("cpu")
+    ask = partial(target_nll, model, trie, read, positions=trie.positions(targets))
+    np.testing.assert_allclose(ask(score="joint").numpy(), np.log([[7, 5, 3]] * 2), rtol=1e-6)
+    children = [
+        [len({code[level] for code in codes if (code[:level] == own[:level]).all()}) for level in range(3)]
+        for own in codes[targets]
+    ]
+    np.testing.assert_allclose(ask(score="catalog").numpy(), np.log(children), rtol=1e-6, atol=1e-6)
 
 
 def test_progress_counts_cases(recommender):

@@ -108,3 +108,25 @@ def test_samples_are_different_items_and_the_coldest_sample_is_the_top_of_the_li
     assert (cold.row[:, 0] == top.row[:, 0]).all()
     with pytest.raises(ValueError, match="temperature must be above 0"):
         sample_search(generator, trie, read, seeds=torch.arange(50), num_samples=1, temperature=0.0)
+
+
+@pytest.mark.parametrize("score", ["joint", "catalog"])
+def test_more_leaves_are_all_items_below_the_last_prefixes(small_generator, prefix_trie, codes, score):
+    generator, trie, prefixes = small_generator(), prefix_trie.to("cpu"), {}
+    read = generator.read_history(torch.tensor([[3, 9], [5, 7]]))
+
+    def observe(level, beams):
+        nodes = [node[own > -torch.inf] for node, own in zip(beams.node, beams.score, strict=True)]
+        prefixes[level] = [
+            {tuple(codes[trie.order[trie.first(level + 1, node)], : level + 1]) for node in nodes_of_user}
+            for nodes_of_user in nodes
+        ]
+
+    options = {"batch_size": 2, "beam_size": 4, "score": score}
+    narrow = beam_search(generator, trie, read, **options)
+    wide = beam_search(generator, trie, read, num_leaves=40, observe=observe, **options)
+    assert wide.row[:, :4].tolist() == narrow.row.tolist()
+    for user, rows in enumerate(wide.row.tolist()):
+        below = {row for row, own in enumerate(codes) if tuple(own[:2]) in prefixes[1][user]}
+        found = [row for row in rows if row >= 0]
+        assert set(found) == below and len(found) == len(below) > 4
