@@ -1,7 +1,7 @@
 """What each choice of the generator is worth: one change of the config at a time, each a whole run.
 
     GENREC_DATA=... python -m benchmarks.ablations configs/office.yaml --seeds 0,1,2 --json FILE
-    python -m benchmarks.ablations CONFIG --only "default; MSL" --variant NAME:section.key=value
+    python -m benchmarks.ablations CONFIG --only "default; dropout .4" --variant NAME:section.key=value
 
 Runs are in OUT/<change>-<seed>; what is done there and unchanged is not repeated, and each finished run is in the JSON
 at once. All share one embedding of the items. Changes are compared by NDCG@10 on validation; test figures stand beside
@@ -52,13 +52,15 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "codes by sequences alone": ("tokenizer.kind=collaborative",),
     "codes of an RQ-VAE": ("tokenizer.kind=rqvae",),
     "codes of residual k-means": ("tokenizer.kind=residual_kmeans",),
-    "catalog scores": ("recommendation.score=catalog",),
+    "four levels of codes": ("tokenizer.num_levels=4",),
+    "joint scores": ("recommendation.score=joint",),
+    "candidates: the beam": ("recommendation.candidates=50",),
     "no item loss": ("training.loss.item_weight=0", "recommendation.rank=codes"),
     "sampled item loss, 256": ("training.loss.item_negatives=256",),
     "no distillation": ("training.loss.distillation=0",),
     "distillation alone": ("training.loss.distillation=1",),
     "label smoothing .1": ("training.loss.label_smoothing=0.1",),
-    "MSL": ("training.loss.softmax=children", "recommendation.score=catalog"),
+    "softmax over the whole level": ("training.loss.softmax=level", "recommendation.score=joint"),
     "APAO pointwise": ("training.loss.prefix.kind=pointwise", "training.loss.prefix.beta=0.3"),
     "APAO pairwise": (
         "training.loss.prefix.kind=pairwise",

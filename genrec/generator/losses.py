@@ -24,7 +24,7 @@ class LossConfig:
     an item loss."""
     label_smoothing: float = 0.0
     """Share of a code's target that all codes of its softmax have in equal parts."""
-    softmax: Literal["level", "children"] = "level"
+    softmax: Literal["level", "children"] = "children"
     """A code's rivals: all codes of its level, or only those that some item has after the same codes before it (the
     masked softmax loss, MSL); `recommendation.score: catalog` decodes by the latter."""
     temperature: float = 1.0

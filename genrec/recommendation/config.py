@@ -29,7 +29,7 @@ class RecommendationConfig:
     """How many first codes that are."""
     blend_weight: float | None = None
     """Weight of the item head in a blend, 0..1; None: chosen on the validation cases at the end of the training."""
-    score: Score = "joint"
+    score: Score = "catalog"
     batch_size: int = 256
     """Histories searched at once."""
     added_items_boost: float = 1.0

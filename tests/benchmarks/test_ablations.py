@@ -24,8 +24,15 @@ def test_every_change_is_a_valid_config_and_changes_it(name):
 
 
 def test_changes_are_asked_for_by_name_seed_by_seed():
-    cells = cells_of("MSL; default", ["deep:generator.encoder_layers=6"], [0, 1])
-    assert [cell.key for cell in cells] == ["MSL-0", "default-0", "deep-0", "MSL-1", "default-1", "deep-1"]
+    cells = cells_of("dropout .4; default", ["deep:generator.encoder_layers=6"], [0, 1])
+    assert [cell.key for cell in cells] == [
+        "dropout .4-0",
+        "default-0",
+        "deep-0",
+        "dropout .4-1",
+        "default-1",
+        "deep-1",
+    ]
     assert len(cells_of("", [], [3])) == len(CHANGES)
 
 
@@ -35,7 +42,9 @@ def test_an_unknown_change_is_refused_with_those_that_exist():
 
 
 def test_a_run_leaves_its_figures_and_a_bad_one_its_reason(tmp_path):
-    found = measured("demo", tmp_path / "run", Cell("MSL", 0, CHANGES["MSL"]), [*TINY, *CHANGES["MSL"]])
+    found = measured(
+        "demo", tmp_path / "run", Cell("joint scores", 0, CHANGES["joint scores"]), [*TINY, *CHANGES["joint scores"]]
+    )
     assert set(PARTS) <= set(found) and 0 <= found["validation"]["ndcg@10"] <= 1 and found["blend"]["blend_weight"] >= 0
     failed = measured("demo", tmp_path / "bad", Cell("bad", 0, ("x",)), [*TINY, "generator.width=15"])
     assert "num_heads" in failed["failed"]
