@@ -38,6 +38,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "default": (),
     "encoder of tokens, bidirectional": ("generator.encoder=bidirectional_tokens", "generator.max_items=20"),
     "no vectors of items": ("generator.item_vectors=false",),
+    "vectors of items from noise": ("training.content_start=0",),
     "no repeat bias": ("generator.repeat_bias=false",),
     "history of 20": ("generator.max_items=20",),
     "one decoder layer": ("generator.decoder_layers=1",),

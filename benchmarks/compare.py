@@ -2,7 +2,8 @@
 
     python -m benchmarks.compare RUN_A RUN_B                       # two runs on the same data
     python -m benchmarks.compare A-0 B-0 A-1 B-1 A-2 B-2           # pairs by seed: averaged per user first
-    python -m benchmarks.compare RUN RUN --second-method transitions    # a generator against a baseline of its run
+    python -m benchmarks.compare RUN RUN --method transitions --second-method generator
+    python -m benchmarks.compare RUN/baselines/sasrec RUN --method sasrec --second-method generator
 
 Differences are second minus first. Runs need the `case_ranks.npz` that `genrec evaluate` leaves.
 """

@@ -47,7 +47,7 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
 """What every stage must leave behind, in the order of the stages; a stage may record more."""
 
 BASELINE_OUTPUTS: dict[str, tuple[str, ...]] = {
-    name: (f"baselines/{name}/model.safetensors", f"baselines/{name}/metrics.json")
+    name: tuple(f"baselines/{name}/{file}" for file in ("model.safetensors", "metrics.json", "case_ranks.npz"))
     for name in ("sasrec", "sasrec_one_negative", "bert4rec", "tiger")
 }
 """The same for the baselines that are trained, each a stage beside the others."""

@@ -145,6 +145,7 @@ def _train(run: Run) -> float:
         prepared.splits,
         load_semantic_ids(run.folder),
         load_prefix_trie(run.folder),
+        np.load(run.folder.embeddings, mmap_mode="r", allow_pickle=False),
     )
     return train_generator(
         run.folder,
@@ -216,8 +217,8 @@ def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
 
 def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:
     recommendation = config.recommendation
-    validated_by = (recommendation.beam_size, recommendation.rank, recommendation.score, recommendation.blend_weight)
-    return config.generator, config.training, validated_by, config.seed
+    lists = (recommendation.beam_size, recommendation.candidates, recommendation.score)
+    return config.generator, config.training, lists, recommendation.rank, recommendation.blend_weight, config.seed
 
 
 def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
@@ -253,7 +254,7 @@ STAGES: Mapping[str, Stage] = {
     "train": Stage(
         _train,
         _training_choices,
-        after=("prepare", "index"),
+        after=("prepare", "embed", "index"),
         writes=("generator",),
         scratch=("checkpoints",),
         together=True,

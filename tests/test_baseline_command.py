@@ -13,6 +13,8 @@ from genrec import load_config, run_pipeline
 from genrec.artifacts import BASELINE_OUTPUTS
 from genrec.baselines.config import BaselinesConfig
 from genrec.errors import ConfigError
+from genrec.evaluation.case_figures import CaseFigures
+from genrec.evaluation.scorers import scorer_metrics
 from genrec.training.checkpoint import CheckpointFolder
 
 WORLD = (
@@ -71,6 +73,11 @@ def test_every_baseline_trains_and_is_measured_by_both_protocols(run, name):
     assert json.loads((run / "baselines" / name / "metrics.json").read_text()) == metrics
     assert (run / "baselines" / name / "model.safetensors").exists()
     assert not (run / "baselines" / name / "checkpoints").exists()
+    found = CaseFigures.read(run / "baselines" / name)
+    assert len(set(found.user_ids)) == len(found.user_ids)
+    for protocol, places in found.places.items():
+        for figure, value in scorer_metrics(places[name]).items():
+            assert metrics[protocol][figure] == pytest.approx(value, rel=1e-6)
     curve = events(run, name, "validated")
     assert [point["epoch"] for point in curve] == [1, 2]
     assert 0 < curve[0]["cpu_seconds"] < curve[1]["cpu_seconds"] <= metrics["cpu_seconds"]

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from jaxtyping import Int
+from numpy import ndarray
 from torch import nn
 
 from genrec.artifacts import RunFolder
@@ -17,9 +19,10 @@ from genrec.baselines.trained import CodedItems, ScoringModel, TrainedBaseline
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases, Splits, test_cases, validation_cases
 from genrec.errors import DataError
+from genrec.evaluation.case_figures import PROTOCOLS, CaseFigures
 from genrec.evaluation.evaluate import part_of, sampled_cases
 from genrec.evaluation.metrics import Places, expected_metrics_at
-from genrec.evaluation.scorers import evaluate_scorer, scorer_places
+from genrec.evaluation.scorers import scorer_metrics, scorer_places
 from genrec.progress import Progress
 from genrec.training.checkpoint import CheckpointFolder, TrainingState, save_tensors
 from genrec.training.trainer import Trainer, TrainingData
@@ -50,7 +53,8 @@ def train_baseline(
 ) -> float:
     """Train, save and measure into `folder`; the seconds of training, those before an interruption included.
 
-    It leaves `model.safetensors`, `metrics.json` and `log.jsonl` with the validation curve.
+    It leaves `model.safetensors`, `metrics.json`, `case_ranks.npz` (see `genrec.evaluation.case_figures`) and
+    `log.jsonl` with the validation curve.
 
     Raises:
         DataError: there is nothing to learn from.
@@ -77,7 +81,8 @@ def train_baseline(
         state = trainer.train(model, data, validate=partial(_validate, accelerator, inputs.interactions, cases))
     if accelerator.is_main_process:
         atomic_write(folder.path / MODEL_FILE, lambda path: save_tensors(model.state_dict(), path))
-        figures = _measured(model, inputs, progress)
+        figures, of_cases = _measured(model, inputs, folder.path.name, progress)
+        of_cases.write(folder.path)
         atomic_json(folder.metrics, {**figures, **_about(model, state, accelerator)})
         folder.append_log({"event": "trained to the end", "step": state.step, "ended_by": state.ended_by})
     return state.seconds
@@ -97,7 +102,7 @@ def _validation(baseline: TrainedBaseline, inputs: BaselineInputs, seed: int) ->
     """The cases that choose the epoch, of similar length side by side."""
     cases = validation_cases(inputs.interactions, inputs.splits)
     sample = sampled_cases(cases, at_most=baseline.training.validation_users, seed=seed)
-    return _by_length(inputs.interactions, sample)
+    return sample.at(_by_length(inputs.interactions, sample))
 
 
 def _validate(
@@ -111,16 +116,25 @@ def _validate(
     return expected_metrics_at(Places(best, worst), (10,))
 
 
-def _measured(model: nn.Module, inputs: BaselineInputs, progress: Progress) -> dict[str, Any]:
-    """Validation and test by both protocols, over all cases."""
+def _measured(
+    model: nn.Module, inputs: BaselineInputs, name: str, progress: Progress
+) -> tuple[dict[str, Any], CaseFigures]:
+    """Validation and test by both protocols, over all cases; and the places of the test's."""
     assert isinstance(model, ScoringModel)
     model.eval()
+    interactions, tested = inputs.interactions, test_cases(inputs.interactions, inputs.splits)
     figures: dict[str, Any] = {}
-    for part, cases in (("validation", validation_cases), ("test", test_cases)):
+    places: dict[str, dict[str, Places]] = {}
+    for part, cases in (("validation", validation_cases(interactions, inputs.splits)), ("test", tested)):
+        order = _by_length(interactions, cases)
         with progress.bar(f"evaluate {part}") as bar:
-            chosen = _by_length(inputs.interactions, cases(inputs.interactions, inputs.splits))
-            figures |= evaluate_scorer(model, inputs.interactions, chosen, part=part, progress=bar)
-    return figures
+            found = scorer_places(model, interactions, cases.at(order), progress=bar)
+        for protocol, by_length in zip((part, f"{part}_history_filtered"), found, strict=True):
+            figures[protocol] = scorer_metrics(by_length)
+            back = np.argsort(order)
+            places[protocol] = {name: Places(by_length.best[back], by_length.worst[back])}
+    tested_places = {protocol: places[protocol] for protocol in PROTOCOLS}
+    return figures, CaseFigures.of(interactions, tested, tested_places)
 
 
 def _about(model: nn.Module, state: TrainingState, accelerator: Accelerator) -> dict[str, Any]:
@@ -142,7 +156,6 @@ def _about(model: nn.Module, state: TrainingState, accelerator: Accelerator) -> 
     }
 
 
-def _by_length(interactions: Interactions, cases: Cases) -> Cases:
-    """The cases in the order of their histories' lengths, so that a batch has little padding."""
-    order = np.argsort(cases.ends - interactions.offsets[cases.users], kind="stable")
-    return Cases(cases.users[order], cases.ends[order])
+def _by_length(interactions: Interactions, cases: Cases) -> Int[ndarray, " cases"]:
+    """The order in which histories of similar lengths come together, so that a batch has little padding."""
+    return np.argsort(cases.ends - interactions.offsets[cases.users], kind="stable")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int64
 from numpy import ndarray
 
 from genrec.data.interactions import Interactions
@@ -28,6 +28,10 @@ class Cases(NamedTuple):
 
     users: Int64[ndarray, " cases"]
     ends: Int64[ndarray, " cases"]
+
+    def at(self, chosen: Int[ndarray, " chosen"] | slice) -> "Cases":
+        """Some of the cases, in the order in which they are chosen."""
+        return Cases(self.users[chosen], self.ends[chosen])
 
 
 def leave_one_out(interactions: Interactions) -> Splits:

@@ -9,7 +9,8 @@
     nll                       (cases, levels) float32: of each code given those before it, in nats
 
 `<protocol>` is "test" or "test_history_filtered"; `<method>` "generator" (the run's default reading),
-"generator_codes", or the name of a baseline.
+"generator_codes", or the name of a baseline. A trained baseline has a file of its own, in its folder, without the
+generator's `survived` and `nll`.
 """
 
 import os
@@ -22,6 +23,8 @@ from jaxtyping import Float32, Int, Shaped
 from numpy import ndarray
 
 from genrec.atomic_files import atomic_write
+from genrec.data.interactions import Interactions
+from genrec.data.splits import Cases
 from genrec.errors import ArtifactError
 from genrec.evaluation.metrics import Places
 
@@ -40,6 +43,21 @@ class CaseFigures:
     survived: Mapping[int, Int[ndarray, " cases"]]
     """Width of beam -> levels."""
     nll: Float32[ndarray, "cases levels"]
+
+    @classmethod
+    def of(
+        cls,
+        interactions: Interactions,
+        cases: Cases,
+        places: Mapping[str, Mapping[str, Places]],
+        *,
+        survived: Mapping[int, Int[ndarray, " cases"]] | None = None,
+        nll: Float32[ndarray, "cases levels"] | None = None,
+    ) -> "CaseFigures":
+        """With the names of users and targets; without a generator's figures if there are none."""
+        users, targets = interactions.user_ids[cases.users], interactions.item_ids[interactions.items[cases.ends]]
+        nll = np.empty((len(cases.ends), 0), dtype=np.float32) if nll is None else nll
+        return cls(users, targets, places, survived or {}, nll)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Put the file into a run folder."""

@@ -108,9 +108,9 @@ def sampled_cases(cases: Cases, *, at_most: int, seed: int) -> Cases:
     if len(cases.ends) <= at_most:
         return cases
     chosen = np.sort(np.random.default_rng(seed).choice(len(cases.ends), size=at_most, replace=False))
-    return Cases(cases.users[chosen], cases.ends[chosen])
+    return cases.at(chosen)
 
 
 def part_of(cases: Cases, *, process: int, num_processes: int) -> Cases:
     """The share of one process; the shares of all are the cases, each once."""
-    return Cases(cases.users[process::num_processes], cases.ends[process::num_processes])
+    return cases.at(slice(process, None, num_processes))

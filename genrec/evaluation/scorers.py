@@ -125,7 +125,7 @@ def _standing(scores: Float32[ndarray, "cases items"], targets: Int[ndarray, " c
 
 def _batches(cases: Cases, batch_size: int) -> Iterator[tuple[int, Cases]]:
     for start in range(0, len(cases.ends), batch_size):
-        yield start, Cases(cases.users[start : start + batch_size], cases.ends[start : start + batch_size])
+        yield start, cases.at(slice(start, start + batch_size))
 
 
 def _joined(batches: Sequence[Standing]) -> Standing:

@@ -18,7 +18,7 @@ from genrec.evaluation.evaluate import CaseRanks, EvaluationConfig, case_metrics
 from genrec.evaluation.item_head import ItemHead
 from genrec.evaluation.metrics import Places
 from genrec.evaluation.scorers import Scorer, Standing, scorer_metrics, scorer_standings
-from genrec.evaluation.target_paths import TargetPaths, follow_targets
+from genrec.evaluation.target_paths import follow_targets
 from genrec.progress import Progress
 from genrec.recommendation.recommender import Recommender
 
@@ -68,7 +68,9 @@ def evaluate_run(
     figures["diagnostics"] = diagnose(recommender.generator.vocabulary, tested, standings=standings, paths=paths)
     figures |= {"users": len(tested.cases.ends), "items": interactions.num_items}
     figures["parameters"] = recommender.generator.num_parameters()
-    return Evaluated(figures, _of_cases(tested, standings, paths))
+    places = places_of(standings)
+    of_cases = CaseFigures.of(interactions, tested.cases, places, survived=paths.survived, nll=paths.nll)
+    return Evaluated(figures, of_cases)
 
 
 def _measure_generator(
@@ -119,12 +121,6 @@ def _measure_scorer(
     for protocol, standing in zip(PROTOCOLS, found, strict=True):
         standings[protocol][name] = standing
     return {protocol: scorer_metrics(standings[protocol][name].places) for protocol in PROTOCOLS}
-
-
-def _of_cases(tested: CaseSet, standings: MethodStandings, paths: TargetPaths) -> CaseFigures:
-    interactions, cases = tested.interactions, tested.cases
-    users, targets = interactions.user_ids[cases.users], interactions.item_ids[interactions.items[cases.ends]]
-    return CaseFigures(users, targets, places_of(standings), paths.survived, paths.nll)
 
 
 class Oracle:

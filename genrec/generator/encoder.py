@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 from genrec.generator.config import GeneratorConfig
@@ -55,6 +56,12 @@ class ItemEmbedding(nn.Module):
         num_trained = self.item_vectors.num_embeddings
         learned = self.item_vectors(rows.clamp(max=num_trained - 1))
         return torch.where((rows < num_trained).unsqueeze(-1), learned, self.mean_item_vector)
+
+    @torch.no_grad()
+    def start_at(self, vectors: Float32[ndarray, "items width"]) -> None:
+        """Begin the learning with these for the items' own vectors, if items have some."""
+        if self.item_vectors is not None:
+            self.item_vectors.weight.copy_(torch.from_numpy(vectors))
 
     @torch.no_grad()
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import InitProcessGroupKwargs, gather_object
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from genrec.artifacts import RunFolder
@@ -32,6 +32,7 @@ from genrec.progress import Progress
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
 from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.content_start import content_start
 from genrec.training.generator_objective import GeneratorObjective
 from genrec.training.trainer import LoopConfig, Trainer, TrainingConfig, TrainingData
 from genrec.training.watcher import RunWatcher
@@ -49,6 +50,7 @@ class TrainingInputs(NamedTuple):
     splits: Splits
     semantic_ids: SemanticIDs
     prefix_trie: PrefixTrie
+    content: Float32[ndarray, "items content_dim"]
 
 
 class TrainingPlan(NamedTuple):
@@ -87,6 +89,9 @@ def train_generator(
     data = training_data(inputs, plan.generator)
     torch.manual_seed(plan.seed)
     generator = new_generator(inputs.semantic_ids, plan.generator)
+    if plan.training.content_start:
+        scale, width = plan.training.content_start, plan.generator.width
+        generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
     checkpoints = CheckpointFolder(run.path / "checkpoints", fingerprint=fingerprint)
     if plan.training.tracker:
         accelerator.init_trackers(run.path.name)

@@ -60,7 +60,15 @@ class LoopConfig:
 class TrainingConfig(LoopConfig):
     """How the generator trains."""
 
+    content_start: float = 0.1
+    """Root mean square of the items' own vectors before the first step, where they are their content vectors brought to
+    the generator's width; 0: they start from noise of .02."""
     loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.content_start < 0:
+            raise ValueError(f"content_start must be at least 0, got {self.content_start}")
 
 
 class TrainingData(NamedTuple):

@@ -26,7 +26,9 @@ CASES = Cases(np.arange(len(LENGTHS)), INTERACTIONS.offsets[1:] - 1)
 
 @pytest.fixture
 def recommender(small_generator, prefix_trie, catalogue):
-    return Recommender.of(small_generator(), prefix_trie, catalogue, RecommendationConfig(batch_size=3))
+    return Recommender.of(
+        small_generator(), prefix_trie, catalogue, RecommendationConfig(batch_size=3, candidates=1, score="joint")
+    )
 
 
 def plain_depth(scores_of_prefixes, target, beam_size):

@@ -133,7 +133,7 @@ def test_plain_certificates_hold_for_merged_lists(make_recommender):
 
 
 def test_what_is_proven_of_the_known_items_does_not_depend_on_the_share_of_the_added_ones(make_recommender):
-    shares = (make_recommender("added", added_items_boost=boost) for boost in (1e-6, 1e6))
+    shares = (make_recommender("added", score="joint", added_items_boost=boost) for boost in (1e-6, 1e6))
     few, many = (each.recommend([[f"i{row:02d}"] for row in range(9)], k=8, beam_size=8) for each in shares)
     # with the boost the four added items come first, and the list goes on with the known ones
     assert [found.certified for found in many] == [min(8, 4 + found.certified) for found in few]

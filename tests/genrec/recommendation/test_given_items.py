@@ -37,7 +37,7 @@ def test_items_come_in_the_order_they_are_asked_in_and_as_often(make_recommender
 
 
 def test_given_items_are_scored_as_in_training(make_recommender, score_every_item):
-    recommender = make_recommender()
+    recommender = make_recommender(score="joint")
     expected = score_every_item(recommender.generator, torch.tensor([[3, 9]]))
     scores = recommender.score_items([["i03", "i09"]], recommender.catalogue.item_ids.tolist())
     assert scores[0].tolist() == pytest.approx(expected.tolist(), abs=1e-4)

@@ -11,7 +11,7 @@ from genrec.recommendation.recommender import Recommendation, RecommendationConf
 
 @pytest.fixture
 def recommender(small_generator, prefix_trie, catalogue):
-    config = RecommendationConfig(beam_size=40, rank="codes", blend_weight=0.5, batch_size=2)
+    config = RecommendationConfig(beam_size=40, rank="codes", blend_weight=0.5, batch_size=2, score="joint")
     return Recommender.of(small_generator(), prefix_trie, catalogue, config)
 
 

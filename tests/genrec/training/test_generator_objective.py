@@ -145,7 +145,7 @@ def test_prefixes_of_another_catalogue_are_refused(small_generator, codes):
 @pytest.mark.parametrize("distillation", [0.0, 0.6])
 def test_the_item_head_costs_its_cross_entropy_and_teaches_the_codes(distillation, small_generator, prefix_trie, codes):
     generator = small_generator().double()
-    objective = objective_of(generator, prefix_trie, item_weight=0.5, distillation=distillation)
+    objective = objective_of(generator, prefix_trie, item_weight=0.5, distillation=distillation, softmax="level")
     found = objective.losses(generator, BATCH)
     prediction = generator(*BATCH, with_items=True)
     log_items = prediction.items.logits().log_softmax(-1)
