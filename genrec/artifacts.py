@@ -48,7 +48,7 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
 
 BASELINE_OUTPUTS: dict[str, tuple[str, ...]] = {
     name: tuple(f"baselines/{name}/{file}" for file in ("model.safetensors", "metrics.json", "case_ranks.npz"))
-    for name in ("sasrec", "sasrec_one_negative", "bert4rec", "tiger")
+    for name in ("sasrec", "sasrec_content", "sasrec_one_negative", "bert4rec", "tiger")
 }
 """The same for the baselines that are trained, each a stage beside the others."""
 

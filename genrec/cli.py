@@ -102,7 +102,9 @@ _stage_command("evaluate", "Measure the generator and the baselines (after the s
 
 @app.command()
 def baseline(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="sasrec, sasrec_one_negative, bert4rec or tiger.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="sasrec, sasrec_content, sasrec_one_negative, bert4rec or tiger.")
+    ],
     source: RunOrConfig,
     overrides: Overrides = None,
     out: Out = None,

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from jaxtyping import Float32
+from numpy import ndarray
 
 from genrec.additions.stored import discard_stale_additions
 from genrec.artifacts import BASELINE_OUTPUTS, RunFolder
@@ -145,7 +147,7 @@ def _train(run: Run) -> float:
         prepared.splits,
         load_semantic_ids(run.folder),
         load_prefix_trie(run.folder),
-        np.load(run.folder.embeddings, mmap_mode="r", allow_pickle=False),
+        _content(run),
     )
     return train_generator(
         run.folder,
@@ -177,12 +179,12 @@ def _evaluate(run: Run) -> float:
 
 
 def _baseline(name: str, run: Run) -> float:
-    prepared, needs_codes = _prepared(run), "index" in BASELINE_STAGES[name].after
-    coded = CodedItems(load_semantic_ids(run.folder), load_prefix_trie(run.folder)) if needs_codes else None
+    prepared, after = _prepared(run), BASELINE_STAGES[name].after
+    coded = CodedItems(load_semantic_ids(run.folder), load_prefix_trie(run.folder)) if "index" in after else None
     return train_baseline(
         run.folder.of_baseline(name),
         run.config.baselines.named(name),
-        BaselineInputs(prepared.interactions, prepared.splits, coded),
+        BaselineInputs(prepared.interactions, prepared.splits, coded, _content(run) if "embed" in after else None),
         seed=run.config.seed,
         accelerator=run.accelerator,
         fingerprint=run.fingerprint,
@@ -192,6 +194,10 @@ def _baseline(name: str, run: Run) -> float:
 
 def _prepared(run: Run) -> Prepared:
     return read_prepared(run.folder.path)
+
+
+def _content(run: Run) -> Float32[ndarray, "items content_dim"]:
+    return np.load(run.folder.embeddings, mmap_mode="r", allow_pickle=False)
 
 
 def _data_files(config: ExperimentConfig, data_dir: Path) -> Any:
@@ -230,11 +236,14 @@ def _baseline_choices(name: str, config: ExperimentConfig, data_dir: Path) -> An
     return config.baselines.named(name), config.seed
 
 
+_BASELINE_AFTER = {"tiger": ("prepare", "index"), "sasrec_content": ("prepare", "embed")}
+
+
 def _baseline_stage(name: str) -> Stage:
     return Stage(
         partial(_baseline, name),
         partial(_baseline_choices, name),
-        after=("prepare", "index") if name == "tiger" else ("prepare",),
+        after=_BASELINE_AFTER.get(name, ("prepare",)),
         scratch=(f"baselines/{name}/checkpoints",),
         together=True,
     )

@@ -28,6 +28,7 @@ WORLD = (
 )
 TINY = {
     "sasrec": ("width=8", "max_items=10"),
+    "sasrec_content": ("width=8", "max_items=10"),
     "sasrec_one_negative": ("width=8", "feed_forward_dim=8", "max_items=10"),
     "bert4rec": ("width=8", "max_items=10"),
     "tiger": ("width=16", "num_layers=1", "num_heads=2", "head_dim=8", "feed_forward_dim=32", "beam_size=20"),
@@ -172,4 +173,4 @@ def test_the_command_prints_one_json_object(run):
 def test_an_unknown_name_is_bad_usage(tmp_path):
     done = command("gru4rec", "demo", cwd=tmp_path)
     assert done.returncode == 2
-    assert "'gru4rec'" in done.stderr and "sasrec, sasrec_one_negative, bert4rec, tiger" in done.stderr
+    assert "'gru4rec'" in done.stderr and "sasrec, sasrec_content, sasrec_one_negative, bert4rec, tiger" in done.stderr

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from genrec.baselines.item_transformer import ItemPrediction, ItemTransformer, ItemTransformerSizes
-from genrec.baselines.trained import CodedItems, as_float32, at_newest, device_of
+from genrec.baselines.trained import CodedItems, Content, as_float32, at_newest, device_of
 from genrec.data.batches import PADDING, Batch, Windows, history_batch, sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
@@ -55,7 +55,12 @@ class BERT4RecConfig(ItemTransformerSizes):
         if not 0 <= self.only_newest_share <= 1:
             raise ValueError(f"only_newest_share must lie in [0, 1], got {self.only_newest_share}")
 
-    def build(self, num_items: int, coded: CodedItems | None = None) -> "BERT4Rec":
+    def build(
+        self,
+        num_items: int,
+        coded: CodedItems | None = None,
+        content: Content | None = None,
+    ) -> "BERT4Rec":
         """An untrained model."""
         return BERT4Rec(self, num_items)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from genrec.baselines.bert4rec import BERT4RecConfig
-from genrec.baselines.sasrec import SASRecConfig, original_sasrec
+from genrec.baselines.sasrec import SASRecConfig, original_sasrec, sasrec_of_content
 from genrec.baselines.tiger import TIGERConfig
 from genrec.baselines.trained import TrainedBaseline
 
@@ -13,6 +13,7 @@ class BaselinesConfig:
     """One entry per name of a baseline. No stage of the generator depends on them."""
 
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
+    sasrec_content: SASRecConfig = field(default_factory=sasrec_of_content)
     sasrec_one_negative: SASRecConfig = field(default_factory=original_sasrec)
     bert4rec: BERT4RecConfig = field(default_factory=BERT4RecConfig)
     tiger: TIGERConfig = field(default_factory=TIGERConfig)

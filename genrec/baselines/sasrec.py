@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genrec.baselines.item_transformer import ItemPrediction, ItemTransformer, ItemTransformerSizes
-from genrec.baselines.trained import CodedItems, as_float32, at_newest, device_of
+from genrec.baselines.trained import CodedItems, Content, as_float32, at_newest, device_of
 from genrec.data.batches import Batch, Windows, history_batch, sequence_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
 from genrec.generator.item_softmax import item_softmax_cross_entropy
+from genrec.training.content_start import content_start
 from genrec.training.objective import Losses, Objective
 from genrec.training.optimizer import OptimizerConfig
 from genrec.training.trainer import LoopConfig
@@ -48,11 +49,30 @@ class SASRecConfig(ItemTransformerSizes):
 
     dropout: float = 0.5
     loss: Literal["full", "one_negative"] = "full"
+    content_start: float = 0.0
+    """Root mean square of the item vectors before the first step, where they are the items' content vectors brought to
+    the width of the model; 0: they start from noise, as in the papers."""
     training: LoopConfig = field(default_factory=_training)
 
-    def build(self, num_items: int, coded: CodedItems | None = None) -> "SASRec":
-        """An untrained model."""
-        return SASRec(self, num_items)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.content_start < 0:
+            raise ValueError(f"content_start must be at least 0, got {self.content_start}")
+
+    def build(
+        self,
+        num_items: int,
+        coded: CodedItems | None = None,
+        content: Content | None = None,
+    ) -> "SASRec":
+        """An untrained model; `ValueError` if it is to start at content that is not there."""
+        model = SASRec(self, num_items)
+        if not self.content_start:
+            return model
+        if content is None:
+            raise ValueError("content_start is above 0: expected the items' content vectors to start at, got None")
+        model.start_at(content_start(content, width=self.width, scale=self.content_start))
+        return model
 
     def windows(self, interactions: Interactions, splits: Splits) -> Windows:
         """Whole sequences, cut at `max_items`."""
@@ -61,6 +81,11 @@ class SASRecConfig(ItemTransformerSizes):
     def objective(self) -> Objective:
         """The loss that the config names."""
         return FullSoftmaxObjective() if self.loss == "full" else OneNegativeObjective()
+
+
+def sasrec_of_content() -> SASRecConfig:
+    """What content alone does: the default, begun as the generator's item vectors are."""
+    return SASRecConfig(content_start=0.1)
 
 
 def original_sasrec() -> SASRecConfig:
@@ -77,6 +102,11 @@ class SASRec(nn.Module):
         super().__init__()
         self.max_items = sizes.max_items
         self.transformer = ItemTransformer(sizes, num_items)
+
+    @torch.no_grad()
+    def start_at(self, vectors: Float32[ndarray, "items width"]) -> None:
+        """Begin the learning with these item vectors."""
+        self.item_vectors.copy_(torch.from_numpy(vectors))
 
     @property
     def item_vectors(self) -> Float[Tensor, "items width"]:

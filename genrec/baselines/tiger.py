@@ -18,7 +18,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from genrec.baselines.tiger_decoding import searched_by_generate, searched_by_trie
 from genrec.baselines.tiger_tokens import EOS, PADDING_TOKEN, CodeTokens
-from genrec.baselines.trained import CodedItems, as_float32, device_of
+from genrec.baselines.trained import CodedItems, Content, as_float32, device_of
 from genrec.data.batches import Batch, Windows, history_batch, prefix_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
@@ -66,7 +66,7 @@ class TIGERConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 
-    def build(self, num_items: int, coded: CodedItems | None) -> "TIGER":
+    def build(self, num_items: int, coded: CodedItems | None, content: Content | None = None) -> "TIGER":
         """An untrained model, which knows the items' codes."""
         if coded is None:
             raise ValueError("TIGER reads and writes semantic IDs: expected the items' codes and their trie, got None")

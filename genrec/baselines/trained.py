@@ -17,6 +17,9 @@ from genrec.training.trainer import LoopConfig
 from tokenizer import SemanticIDs
 from trie import PrefixTrie
 
+Content = Float32[ndarray, "items content_dim"]
+"""What is known of the items apart from who took them: their embeddings."""
+
 
 class CodedItems(NamedTuple):
     """The items as codes, for models that read and write them."""
@@ -43,8 +46,11 @@ class TrainedBaseline(Protocol):
         """How long and how."""
         ...
 
-    def build(self, num_items: int, coded: CodedItems | None) -> nn.Module:
-        """An untrained model, which is a `ScoringModel` too; the caller seeds torch. `coded`: None where not needed."""
+    def build(self, num_items: int, coded: CodedItems | None, content: Content | None) -> nn.Module:
+        """An untrained model, which is a `ScoringModel` too; the caller seeds torch.
+
+        `coded`, `content` (the items' embeddings): None where not needed.
+        """
         ...
 
     def windows(self, interactions: Interactions, splits: Splits) -> Windows:

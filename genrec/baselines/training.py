@@ -15,7 +15,7 @@ from torch import nn
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, atomic_write
-from genrec.baselines.trained import CodedItems, ScoringModel, TrainedBaseline
+from genrec.baselines.trained import CodedItems, Content, ScoringModel, TrainedBaseline
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases, Splits, test_cases, validation_cases
 from genrec.errors import DataError
@@ -39,6 +39,8 @@ class BaselineInputs:
     splits: Splits
     coded: CodedItems | None
     """None for baselines that know nothing of codes."""
+    content: Content | None = None
+    """None for baselines that know nothing of the items' content."""
 
 
 def train_baseline(
@@ -63,7 +65,7 @@ def train_baseline(
     folder.path.mkdir(parents=True, exist_ok=True)
     data = _training_data(baseline, inputs)
     torch.manual_seed(seed)
-    model = baseline.build(inputs.interactions.num_items, inputs.coded)
+    model = baseline.build(inputs.interactions.num_items, inputs.coded, inputs.content)
     checkpoints = CheckpointFolder(folder.path / "checkpoints", fingerprint=fingerprint)
     if baseline.training.tracker:
         accelerator.init_trackers(folder.path.name)
