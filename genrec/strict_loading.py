@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from genrec.fingerprints import plain
 from genrec.yaml_document import Document, KeyPath, dotted, shown
 
 Config = TypeVar("Config")
@@ -38,6 +39,8 @@ _EXPECTED = {
 def load_dataclass(cls: type[Config], mapping: Mapping[Any, Any], *, source: str) -> Config:
     """An instance of a dataclass, with nested dataclasses for nested mappings and defaults for what is left out.
 
+    A mapping changes what it names of its field's default, and leaves the rest of that as it is.
+
     `source` names the mapping in messages. `ConfigError` lists every unknown key, missing key, wrong type, number that
     is not finite, and what the classes' own `__post_init__` refuse (`ValueError`).
     """
@@ -46,7 +49,7 @@ def load_dataclass(cls: type[Config], mapping: Mapping[Any, Any], *, source: str
 
 def build(cls: type[Config], document: Document) -> Config:
     """The same for a document whose places, and problems so far, belong into the message."""
-    values = _json_ready(cls, document.mapping, (), document)
+    values = _json_ready(cls, document.mapping, (), document, default=None)
     try:
         config = type_adapter(cls).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
@@ -63,16 +66,17 @@ def type_adapter(cls: type) -> TypeAdapter:
     return TypeAdapter(cls)
 
 
-def _json_ready(hint: Any, value: Any, path: KeyPath, document: Document) -> Any:
+def _json_ready(hint: Any, value: Any, path: KeyPath, document: Document, *, default: Any) -> Any:
     """The value as JSON can carry it, numbers such as `1e-3` read where the hint wants one.
 
-    Unknown keys and values that are no plain YAML are reported, and left out.
+    Unknown keys and values that are no plain YAML are reported, and left out. `default`: what stands there without the
+    value, None: nothing.
     """
     if isinstance(value, Mapping):
-        return _json_mapping(hint, value, path, document)
+        return _json_mapping(hint, value, path, document, default)
     if isinstance(value, list | tuple):
         return [
-            _json_ready(_element_hint(hint, position), inner, (*path, position), document)
+            _json_ready(_element_hint(hint, position), inner, (*path, position), document, default=None)
             for position, inner in enumerate(value)
         ]
     if isinstance(value, os.PathLike):
@@ -91,9 +95,13 @@ def _json_ready(hint: Any, value: Any, path: KeyPath, document: Document) -> Any
     return None
 
 
-def _json_mapping(hint: Any, mapping: Mapping[Any, Any], path: KeyPath, document: Document) -> dict[str, Any]:
-    """`_json_ready` for what lies below each key."""
-    owner = next((choice for choice in _alternatives(hint) if dataclasses.is_dataclass(choice)), None)
+def _json_mapping(
+    hint: Any, mapping: Mapping[Any, Any], path: KeyPath, document: Document, default: Any
+) -> dict[str, Any]:
+    """`_json_ready` for what lies below each key, and what a default has that its class has not."""
+    owner: Any = next((choice for choice in _alternatives(hint) if dataclasses.is_dataclass(choice)), None)
+    usual = _defaults(owner) if owner else {}
+    standing = vars(default) if owner and type(default) is owner else usual
     hints = get_type_hints(owner) if owner else {}
     inner_hint = next((get_args(c)[1] for c in _alternatives(hint) if get_origin(c) in (dict, Mapping)), Any)
     ready = {}
@@ -104,8 +112,19 @@ def _json_mapping(hint: Any, mapping: Mapping[Any, Any], path: KeyPath, document
         elif not isinstance(key, str):
             document.report(inner, f"{dotted(inner)} has a key that is not text; write {str(key)!r} in quotes")
         else:
-            ready[key] = _json_ready(hints.get(key, inner_hint), value, inner, document)
-    return ready
+            ready[key] = _json_ready(hints.get(key, inner_hint), value, inner, document, default=standing.get(key))
+    own = {name for name in standing if name not in mapping and (name not in usual or standing[name] != usual[name])}
+    return {**ready, **{name: plain(standing[name]) for name in sorted(own)}}
+
+
+def _defaults(cls: Any) -> dict[str, Any]:
+    """Of every field that has one."""
+    made = {field.name: field.default_factory for field in dataclasses.fields(cls)}
+    return {
+        field.name: field.default if made[field.name] is dataclasses.MISSING else made[field.name]()
+        for field in dataclasses.fields(cls)
+        if field.default is not dataclasses.MISSING or made[field.name] is not dataclasses.MISSING
+    }
 
 
 def _known_keys(name: str, hints: Mapping[str, Any]) -> str:

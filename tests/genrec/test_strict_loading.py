@@ -37,8 +37,16 @@ class Cart:
 
 
 @dataclass(frozen=True)
+class Coach:
+    wheel: Wheel = field(default_factory=lambda: Wheel(size=9, spokes=(4, 5), axle=("oak", 2.0)))
+    cart: Cart = field(default_factory=lambda: Cart(load=7.0, wheel=Wheel(size=8), spare=Wheel(size=6)))
+    needy: "Needy" = field(default_factory=lambda: Needy(must=3))
+
+
+@dataclass(frozen=True)
 class Needy:
     must: int
+    may: int = 4
 
 
 def loaded(text: str, *overrides: str) -> Cart:
@@ -52,6 +60,15 @@ def complaint(text: str, *overrides: str) -> str:
     with pytest.raises(ConfigError) as caught:
         loaded(text, *overrides)
     return str(caught.value)
+
+
+def test_a_section_changes_what_it_names_of_its_default_and_nothing_else():
+    cart = {"wheel": {"axle": ["ash", 1]}, "spare": {}}
+    coach = load_dataclass(Coach, {"wheel": {"size": 2}, "cart": cart, "needy": {"may": 5}}, source="x")
+    assert coach.wheel == Wheel(size=2, spokes=(4, 5), axle=("oak", 2.0))
+    assert coach.cart == Cart(load=7.0, wheel=Wheel(size=8, axle=("ash", 1.0)), spare=Wheel(size=6))
+    assert coach.needy == Needy(must=3, may=5)
+    assert load_dataclass(Coach, {"cart": {"spare": None}}, source="x").cart.spare is None
 
 
 def test_an_empty_document_gives_every_default():
