@@ -60,7 +60,8 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "sampled item loss, 256": ("training.loss.item_negatives=256",),
     "no distillation": ("training.loss.distillation=0",),
     "distillation alone": ("training.loss.distillation=1",),
-    "label smoothing .1": ("training.loss.label_smoothing=0.1",),
+    "label smoothing .1 of codes": ("training.loss.label_smoothing=0.1", "training.loss.distillation=0"),
+    "label smoothing .1 of items": ("training.loss.item_label_smoothing=0.1",),
     "softmax over the whole level": ("training.loss.softmax=level", "recommendation.score=joint"),
     "APAO pointwise": ("training.loss.prefix.kind=pointwise", "training.loss.prefix.beta=0.3"),
     "APAO pairwise": (

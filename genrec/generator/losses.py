@@ -19,6 +19,8 @@ class LossConfig:
     """Weight of the item-level loss on the encoder's state; 0 switches it off."""
     item_negatives: int | None = None
     """So many items by chance, and the batch's targets, stand for the catalogue in the item loss; None: all items."""
+    item_label_smoothing: float = 0.0
+    """Share of the item loss's target that all its items have in equal parts."""
     distillation: float = 0.7
     """Share of a code's target that the item head's own probabilities have, added up below each code; none without
     an item loss."""
@@ -40,8 +42,9 @@ class LossConfig:
             raise ValueError(f"item_negatives must be at least 1, or none for all items; got {self.item_negatives}")
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
+        for name in ("label_smoothing", "item_label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
 

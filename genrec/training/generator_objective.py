@@ -126,7 +126,14 @@ class GeneratorObjective:
 
         observer = observe if self.config.distillation else None
         places = rows if sample is None else sample.places_of(rows)
-        nll = item_softmax_cross_entropy(items.states, items.vectors, places, shifts=items.shifts, observer=observer)
+        nll = item_softmax_cross_entropy(
+            items.states,
+            items.vectors,
+            places,
+            label_smoothing=self.config.item_label_smoothing,
+            shifts=items.shifts,
+            observer=observer,
+        )
         return nll, [torch.cat(level) for level in zip(*chunks, strict=True)] if chunks else None
 
     def _negatives(self, rows: Int[Tensor, " targets"]) -> Negatives | None:

@@ -160,6 +160,16 @@ def test_the_item_head_costs_its_cross_entropy_and_teaches_the_codes(distillatio
     assert found.total.item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_items_smoothing_is_their_own(smoothing, small_generator, prefix_trie):
+    generator = small_generator().double()
+    options = {"label_smoothing": 0.4, "item_label_smoothing": smoothing}
+    found = objective_of(generator, prefix_trie, **options).losses(generator, BATCH)
+    logits, rows = generator(*BATCH, with_items=True).items.logits(), torch.tensor(TARGETS)
+    expected = torch.nn.functional.cross_entropy(logits, rows, label_smoothing=smoothing, reduction="sum")
+    assert found.parts["nll_item"].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
 def test_a_sample_that_has_every_item_costs_what_the_catalogue_does(small_generator, prefix_trie):
     generator = small_generator().double()
     whole = objective_of(generator, prefix_trie).losses(generator, BATCH)
