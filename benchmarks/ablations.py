@@ -59,7 +59,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "no item loss": ("training.loss.item_weight=0", "recommendation.rank=codes"),
     "sampled item loss, 256": ("training.loss.item_negatives=256",),
     "no distillation": ("training.loss.distillation=0",),
-    "distillation .7": ("training.loss.distillation=0.7",),
+    "distillation alone": ("training.loss.distillation=1",),
     "label smoothing .1 of codes": ("training.loss.label_smoothing=0.1", "training.loss.distillation=0"),
     "label smoothing .1 of items": ("training.loss.item_label_smoothing=0.1",),
     "softmax over the whole level": ("training.loss.softmax=level", "recommendation.score=joint"),

@@ -21,7 +21,7 @@ class LossConfig:
     """So many items by chance, and the batch's targets, stand for the catalogue in the item loss; None: all items."""
     item_label_smoothing: float = 0.0
     """Share of the item loss's target that all its items have in equal parts."""
-    distillation: float = 1.0
+    distillation: float = 0.7
     """Share of a code's target that the item head's own probabilities have, added up below each code; none without
     an item loss."""
     label_smoothing: float = 0.0
