@@ -45,15 +45,8 @@ class RecommendationConfig:
         return 0.5 if self.blend_weight is None else self.blend_weight
 
     def __post_init__(self) -> None:
-        for name in (
-            "k",
-            "beam_size",
-            "candidates",
-            "max_per_prefix",
-            "prefix_depth",
-            "batch_size",
-            "exact_beam_budget",
-        ):
+        counts = ("k", "beam_size", "candidates", "max_per_prefix", "prefix_depth", "batch_size", "exact_beam_budget")
+        for name in counts:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.blend_weight is not None and not 0 <= self.blend_weight <= 1:
