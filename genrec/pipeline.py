@@ -30,7 +30,7 @@ from genrec.config import ExperimentConfig, load_config, to_yaml
 from genrec.data.prepared import read_prepared
 from genrec.data.sources.files import data_folder
 from genrec.data.splits import test_cases, validation_cases
-from genrec.errors import DataError, InputError
+from genrec.errors import ArtifactError, DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
 from genrec.stages import BASELINE_STAGES, STAGES, Run
@@ -132,13 +132,18 @@ def _bring(
 def _wanted(name: str, config: ExperimentConfig, folder: RunFolder, *, beside: Sequence[str] = ()) -> str:
     """The fingerprint of all that a stage depends on; `ArtifactError` if what comes before it is not done."""
     stage = _ALL_STAGES[name]
-    upstream = [folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, config)]
+    upstream = [
+        folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, name, config)
+    ]
     return fingerprint(name, stage.reads(config, data_folder()), [*upstream, *beside])
 
 
 def _if_done(name: str, config: ExperimentConfig, folder: RunFolder) -> str | None:
     """The fingerprint of a stage that is done with today's inputs; None otherwise."""
-    wanted = _wanted(name, config, folder)
+    try:
+        wanted = _wanted(name, config, folder)
+    except ArtifactError:  # nor is what comes before it
+        return None
     return wanted if folder.is_done(name, wanted) else None
 
 
@@ -178,7 +183,7 @@ def _check_cases(folder: RunFolder, until: str) -> None:
 
 
 def _needed(until: str, config: ExperimentConfig) -> list[str]:
-    return [name for name in STAGES if name in _before(until) and _used(name, config)] + [until]
+    return [name for name in STAGES if name in _before(until) and _used(name, until, config)] + [until]
 
 
 def _before(until: str) -> set[str]:
@@ -187,6 +192,6 @@ def _before(until: str) -> set[str]:
     return {*after, *(name for stage in after for name in _before(stage))}
 
 
-def _used(stage: str, config: ExperimentConfig) -> bool:
-    """Ready-made codes need no embeddings, nor does the order of appearance."""
-    return stage != "embed" or config.tokenizer.reads_content
+def _used(stage: str, by: str, config: ExperimentConfig) -> bool:
+    """Ready-made codes need no embeddings, nor does the order of appearance, nor what comes after these."""
+    return stage != "embed" or config.tokenizer.reads_content or _ALL_STAGES[by].needs_content

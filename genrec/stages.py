@@ -73,6 +73,8 @@ class Stage:
     """Files and folders besides those in `artifacts.STAGE_OUTPUTS`."""
     scratch: tuple[str, ...] = ()
     """What is needed no longer once the stage is recorded."""
+    needs_content: bool = False
+    """Whether it needs embeddings even where the tokenizer does not."""
     together: bool = False
     """Whether all processes take part, not only the main one."""
 
@@ -147,7 +149,7 @@ def _train(run: Run) -> float:
         prepared.splits,
         load_semantic_ids(run.folder),
         load_prefix_trie(run.folder),
-        _content(run),
+        _content(run) if config.tokenizer.reads_content else None,
     )
     return train_generator(
         run.folder,
@@ -184,7 +186,12 @@ def _baseline(name: str, run: Run) -> float:
     return train_baseline(
         run.folder.of_baseline(name),
         run.config.baselines.named(name),
-        BaselineInputs(prepared.interactions, prepared.splits, coded, _content(run) if "embed" in after else None),
+        BaselineInputs(
+            prepared.interactions,
+            prepared.splits,
+            coded,
+            _content(run) if BASELINE_STAGES[name].needs_content else None,
+        ),
         seed=run.config.seed,
         accelerator=run.accelerator,
         fingerprint=run.fingerprint,
@@ -244,6 +251,7 @@ def _baseline_stage(name: str) -> Stage:
         partial(_baseline, name),
         partial(_baseline_choices, name),
         after=_BASELINE_AFTER.get(name, ("prepare",)),
+        needs_content="embed" in _BASELINE_AFTER.get(name, ()),
         scratch=(f"baselines/{name}/checkpoints",),
         together=True,
     )

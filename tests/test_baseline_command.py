@@ -89,6 +89,12 @@ def test_a_baseline_without_codes_needs_only_the_prepared_data(tmp_path):
     assert not (tmp_path / "run" / "embeddings.npy").exists()
 
 
+def test_a_baseline_of_content_embeds_even_where_the_codes_need_no_content(tmp_path):
+    sequential = [*overrides("sasrec_content", epochs=1), "tokenizer.kind=sequential"]
+    run_pipeline("demo", overrides=sequential, out=tmp_path / "run", until="sasrec_content")
+    assert (tmp_path / "run" / "embeddings.npy").exists()
+
+
 def test_a_finished_baseline_is_trained_again_only_if_its_own_choices_change(run):
     first = trained("sasrec", run)
     assert trained("sasrec", run).metrics == first.metrics

@@ -50,7 +50,8 @@ class TrainingInputs(NamedTuple):
     splits: Splits
     semantic_ids: SemanticIDs
     prefix_trie: PrefixTrie
-    content: Float32[ndarray, "items content_dim"]
+    content: Float32[ndarray, "items content_dim"] | None
+    """None where the semantic IDs were made without."""
 
 
 class TrainingPlan(NamedTuple):
@@ -89,7 +90,7 @@ def train_generator(
     data = training_data(inputs, plan.generator)
     torch.manual_seed(plan.seed)
     generator = new_generator(inputs.semantic_ids, plan.generator)
-    if plan.training.content_start:
+    if plan.training.content_start and inputs.content is not None:
         scale, width = plan.training.content_start, plan.generator.width
         generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
     checkpoints = CheckpointFolder(run.path / "checkpoints", fingerprint=fingerprint)

@@ -62,7 +62,7 @@ class TrainingConfig(LoopConfig):
 
     content_start: float = 0.1
     """Root mean square of the items' own vectors before the first step, where they are their content vectors brought to
-    the generator's width; 0: they start from noise of .02."""
+    the generator's width; 0, or where the semantic IDs are made without content: they start from noise of .02."""
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
