@@ -119,12 +119,13 @@ def _json_mapping(
 
 def _defaults(cls: Any) -> dict[str, Any]:
     """Of every field that has one."""
-    made = {field.name: field.default_factory for field in dataclasses.fields(cls)}
-    return {
-        field.name: field.default if made[field.name] is dataclasses.MISSING else made[field.name]()
-        for field in dataclasses.fields(cls)
-        if field.default is not dataclasses.MISSING or made[field.name] is not dataclasses.MISSING
-    }
+    found = {}
+    for field in dataclasses.fields(cls):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
 
 
 def _known_keys(name: str, hints: Mapping[str, Any]) -> str:
