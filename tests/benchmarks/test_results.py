@@ -142,3 +142,10 @@ def test_a_stale_readme_fails_the_check_and_is_mended_by_the_command(tmp_path, m
     assert "**Office** generator, blend" in readme.read_text()
     monkeypatch.setattr(sys, "argv", [*here, "--check"])
     results.main()
+
+
+def test_a_baseline_stands_once_beside_all_variants():
+    plain, other = quality(run()), quality(run(0.2), variant="deeper")
+    table = section({"a.json": plain, "b.json": other}).splitlines()
+    assert sum("transitions (counting)" in line for line in table) == 1
+    assert sum("generator, blend (deeper)" in line for line in table) == 1

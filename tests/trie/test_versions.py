@@ -4,6 +4,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -422,12 +423,12 @@ def test_the_thread_ends_when_nothing_waits_and_is_a_daemon(gate):
 
 def test_what_waits_on_an_insert_may_change_the_catalogue_again():
     with small() as catalogue:
-        again = []
+        again = SimpleQueue()
         insertion = catalogue.insert(new((2, 0, 0)))
-        insertion.version.add_done_callback(lambda _: again.append(catalogue.insert(new((2, 0, 1)))))
-        insertion.version.result(SECONDS)
+        insertion.version.add_done_callback(lambda _: again.put(catalogue.insert(new((2, 0, 1)))))
+        second = again.get(timeout=SECONDS)  # a future's result may be seen before its callbacks have run
     assert catalogue.current.rows((2,)).tolist() == [3, 4]
-    assert again[0].version.result(SECONDS) is catalogue.current
+    assert second.version.result(SECONDS) is catalogue.current
 
 
 def test_answers_given_while_others_change_the_catalogue_are_right_for_their_version():
