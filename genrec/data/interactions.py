@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Int, Int32, Int64, Shaped
+from jaxtyping import Int32, Int64, Shaped
 from numpy import ndarray
 
 
@@ -49,8 +48,3 @@ class Interactions:
     def of(self, user: int) -> Int32[ndarray, " sequence"]:
         """The user's whole sequence as item rows, oldest first (a view)."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
-
-
-def group_by_user(users: Int[ndarray, " interactions"], num_users: int) -> Int64[ndarray, " {num_users}+1"]:
-    """Offsets of each user's interactions in a table that is sorted by user."""
-    return np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))]).astype(np.int64)

@@ -19,6 +19,7 @@ ITEMS_FILE = "items.parquet"
 SEQUENCES_FILE = "sequences.parquet"
 REPORT_FILE = "prepare.json"
 _ROWS_PER_GROUP = 10_240
+_INTERACTIONS_PER_INSERT = 2_000_000
 
 
 class Prepared(NamedTuple):
@@ -56,25 +57,41 @@ def _write_items(database: DuckDBPyConnection, catalogue: Catalogue, path: Path)
 
 
 def _write_sequences(database: DuckDBPyConnection, interactions: Interactions, splits: Splits, path: Path) -> None:
-    lengths = np.diff(interactions.offsets)
+    database.execute(
+        "CREATE TABLE sequences "
+        "(user_id VARCHAR, item_rows INTEGER[], times BIGINT[], num_train INTEGER, num_validation INTEGER)"
+    )
+    first = 0
+    while first < interactions.num_users:
+        enough = interactions.offsets[first] + _INTERACTIONS_PER_INSERT
+        last = max(int(np.searchsorted(interactions.offsets, enough, side="right")) - 1, first + 1)
+        _insert_sequences(database, interactions, splits, slice(first, last))
+        first = last
+    _copy(database, "SELECT * FROM sequences", path)
+
+
+def _insert_sequences(database: DuckDBPyConnection, interactions: Interactions, splits: Splits, chosen: slice) -> None:
+    """The sequences of some users; those of all at once would be in memory several times."""
+    begins, ends = interactions.offsets[:-1][chosen], interactions.offsets[1:][chosen]
     users = {
-        "user": np.arange(interactions.num_users),
-        "user_id": interactions.user_ids,
-        "num_train": (splits.train_end - interactions.offsets[:-1]).astype(np.int32),
-        "num_validation": (splits.validation_end - splits.train_end).astype(np.int32),
+        "user": np.arange(len(begins)),
+        "user_id": interactions.user_ids[chosen],
+        "num_train": (splits.train_end[chosen] - begins).astype(np.int32),
+        "num_validation": (splits.validation_end[chosen] - splits.train_end[chosen]).astype(np.int32),
     }
+    theirs = slice(int(begins[0]), int(ends[-1]))
     steps = {
-        "user": np.repeat(users["user"], lengths),
-        "position": np.arange(interactions.num_interactions),
-        "item": interactions.items,
+        "user": np.repeat(users["user"], ends - begins),
+        "position": np.arange(theirs.start, theirs.stop),
+        "item": interactions.items[theirs],
     }
-    steps |= {} if interactions.times is None else {"time": interactions.times}
+    steps |= {} if interactions.times is None else {"time": interactions.times[theirs]}
     database.register("users", users)
     database.register("steps", steps)
     times = "NULL::BIGINT[]" if interactions.times is None else "list(time ORDER BY position)"
-    sequences = f"SELECT user, list(item ORDER BY position) AS item_rows, {times} AS times FROM steps GROUP BY user"
+    lists = f"SELECT user, list(item ORDER BY position) AS item_rows, {times} AS times FROM steps GROUP BY user"
     columns = "user_id, item_rows, times, num_train, num_validation"
-    _copy(database, f"SELECT {columns} FROM users JOIN ({sequences}) USING (user) ORDER BY user", path)
+    database.execute(f"INSERT INTO sequences SELECT {columns} FROM users JOIN ({lists}) USING (user) ORDER BY user")
 
 
 def _copy(database: DuckDBPyConnection, query: str, path: Path) -> None:

@@ -18,6 +18,8 @@ from genrec.data.sources.config import DataConfig
 from genrec.data.sources.raw import RawInteractions
 from genrec.errors import DataError
 
+_MEMORY = "2GB"
+_ROWS_PER_FETCH = 4_000_000
 _MAX_UNIX_S = 100_000_000_000  # the year 5138: a larger number is surely in milliseconds
 
 
@@ -40,9 +42,13 @@ class Part(NamedTuple):
 
 @contextmanager
 def open_database() -> Iterator[DuckDBPyConnection]:
-    """A database in memory that spills to a temporary folder, keeps the order of files, and never uses the network."""
+    """A database in memory that keeps the order of files and never uses the network.
+
+    It takes at most `_MEMORY` for itself; what is more goes to a temporary folder, which `TMPDIR` moves elsewhere.
+    """
     with tempfile.TemporaryDirectory(prefix="genrec-duckdb-") as folder:
-        connection = duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": "false"})
+        options = {"temp_directory": folder, "memory_limit": _MEMORY, "autoinstall_known_extensions": "false"}
+        connection = duckdb.connect(config=options)
         try:
             connection.execute(
                 "SET TimeZone = 'UTC'; SET preserve_insertion_order = true; SET enable_progress_bar = false"
@@ -196,7 +202,7 @@ def _encode(
     item_ids, items = _codes(database, "item_id")
     times, untimed = None, 0
     if has_time:
-        times = database.execute("SELECT coalesce(time, 0) AS time FROM rows").fetchnumpy()["time"].astype(np.int64)
+        times = _column(database, "coalesce(time, 0)", np.int64)
         untimed = _one(database, "SELECT count(DISTINCT user_id) FROM rows WHERE time IS NULL")[0]
     return RawInteractions(user_ids, item_ids, users, items, times, untimed, dropped=dropped, bad_rows=bad_rows)
 
@@ -205,8 +211,19 @@ def _codes(database: DuckDBPyConnection, column: str) -> tuple[ndarray, ndarray]
     """The distinct ids, sorted, and the position of every row's id among them."""
     database.execute(f"CREATE TYPE {column}s AS ENUM (SELECT DISTINCT {column} FROM rows ORDER BY {column})")
     ids = database.execute(f"SELECT unnest(enum_range(NULL::{column}s)) AS id").fetchnumpy()["id"]
-    codes = database.execute(f"SELECT enum_code({column}::{column}s) AS code FROM rows").fetchnumpy()["code"]
-    return np.asarray(ids).astype(np.str_), np.asarray(codes).astype(np.int32)
+    return np.asarray(ids).astype(np.str_), _column(database, f"enum_code({column}::{column}s)", np.int32)
+
+
+def _column(database: DuckDBPyConnection, expression: str, dtype: type[np.integer]) -> ndarray:
+    """The values of all rows, fetched a stretch at a time: a whole result would be in memory twice."""
+    count, end = _one(database, "SELECT count(*), coalesce(max(rowid) + 1, 0) FROM rows")
+    column, filled = np.empty(count, dtype=dtype), 0
+    for begin in range(0, end, _ROWS_PER_FETCH):
+        stretch = f"rowid >= {begin} AND rowid < {begin + _ROWS_PER_FETCH}"
+        values = database.execute(f"SELECT {expression} AS value FROM rows WHERE {stretch}").fetchnumpy()["value"]
+        column[filled : filled + len(values)] = values
+        filled += len(values)
+    return column
 
 
 def _delete(database: DuckDBPyConnection, condition: str) -> int:

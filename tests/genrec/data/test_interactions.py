@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genrec.data.interactions import Interactions, group_by_user
+from genrec.data.interactions import Interactions
 
 
 def interactions(offsets=(0, 2, 3), items=(1, 0, 1), times=None):
@@ -30,7 +30,3 @@ def test_offsets_that_do_not_end_at_the_last_interaction_are_refused():
 def test_rows_outside_the_catalogue_are_refused(items):
     with pytest.raises(ValueError, match=r"rows in 0\.\.1"):
         interactions(items=items)
-
-
-def test_offsets_count_each_users_interactions():
-    assert group_by_user(np.array([0, 0, 2]), 3).tolist() == [0, 2, 2, 3]
