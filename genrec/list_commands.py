@@ -55,7 +55,7 @@ def recommend(
     _check_sources(history, histories, out)
     recommender = Recommender.from_pretrained(run)
     options = {
-        **_filters(k, keep_history, allow, deny, where),
+        **filters(k, keep_history, allow, deny, where),
         "beam_size": beam_size,
         "rank": rank,
         "exact": exact,
@@ -91,7 +91,7 @@ def sample(
 
     _check_sources(history, histories, out)
     recommender = Recommender.from_pretrained(run)
-    options = {**_filters(k, keep_history, allow, deny, where), "seed": seed, "temperature": temperature}
+    options = {**filters(k, keep_history, allow, deny, where), "seed": seed, "temperature": temperature}
     if histories is not None and out is not None:
         print_json(_asked(sample_file, recommender, histories, out, **options))
         return
@@ -130,10 +130,10 @@ def _check_sources(history: str | None, histories: Path | None, out: Path | None
         raise ConfigError("--histories FILE and --out FILE go together")
 
 
-def _filters(
+def filters(
     k: int | None, keep_history: bool, allow: Path | None, deny: Path | None, where: list[str] | None
 ) -> dict[str, Any]:
-    """The options that all lists have."""
+    """The options that all lists have, from those of the command line."""
     from genrec.recommendation.files import read_item_ids
     from genrec.recommendation.where import where_of
 

@@ -1,10 +1,12 @@
-"""Ready-made codes from a file: JSON item_id -> list of codes, or .npz."""
+"""Ready-made codes: JSON item_id -> list of codes, .npz, or Parquet, one file or a folder of parts."""
 
+import glob
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
@@ -26,11 +28,15 @@ def read_code_file(path: Path, *, item_ids: ndarray | Sequence[str] | None = Non
         ValueError: the file is missing or of another form, an item has no codes, or codes are not whole, not of one
             length, or negative; file and item are named.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: expected a file of ready-made codes (.json or .npz)")
-    if path.suffix not in (".json", ".npz"):
-        raise ValueError(f"{path}: ready-made codes come as .json (item_id -> list of codes) or .npz (item_ids, codes)")
-    found = _read_json(path) if path.suffix == ".json" else _read_npz(path)
+    if not path.exists():
+        raise ValueError(f"{path} is missing: expected a file of ready-made codes (.json, .npz or .parquet)")
+    read = _read_parquet if path.is_dir() else _READERS.get(path.suffix)
+    if read is None:
+        raise ValueError(
+            f"{path}: ready-made codes come as .json (item_id -> list of codes), .npz (item_ids, codes), or .parquet "
+            "(columns item_id, codes), one file or a folder of them"
+        )
+    found = read(path)
     negative = np.argwhere(found.codes < 0)
     if len(negative):
         row, level = negative[0]
@@ -97,6 +103,31 @@ def _read_npz(path: Path) -> CodeFile:
     return _code_file(codes.astype(np.int64), item_ids, None if sizes is None else tuple(int(size) for size in sizes))
 
 
+def _read_parquet(path: Path) -> CodeFile:
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"{path} has no .parquet file: expected parts with the columns item_id and codes")
+    try:
+        with duckdb.connect() as database:
+            names = [glob.escape(str(file)) for file in files]
+            rows = database.read_parquet(names).project("item_id::VARCHAR AS item_id, codes::BIGINT[] AS codes")
+            ids = rows.project("item_id").fetchnumpy()["item_id"]
+            lengths = {length for (length,) in rows.project("len(codes)").distinct().fetchall()}
+            flat = rows.project("unnest(codes) AS code").fetchnumpy()["code"]
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is not Parquet with the columns item_id and codes (whole numbers): {reason}"
+        ) from error
+    if len(lengths) != 1 or not next(iter(lengths)) or np.ma.is_masked(flat) or np.ma.is_masked(ids):
+        raise ValueError(f"{path}: every item needs an id and the same number of codes, none of them missing")
+    item_ids = np.asarray(ids).astype(np.str_)
+    names, counts = np.unique(item_ids, return_counts=True)
+    if len(names) < len(item_ids):
+        raise ValueError(f"{path}: item {str(names[counts > 1][0])!r} comes more than once")
+    return _code_file(np.asarray(flat).astype(np.int64).reshape(len(item_ids), -1), item_ids, None)
+
+
 def _code_file(codes: Int64[ndarray, "items levels"], item_ids: ndarray, sizes: tuple[int, ...] | None) -> CodeFile:
     return CodeFile(codes, item_ids, sizes or tuple(int(size) + 1 for size in codes.max(axis=0)))
 
@@ -113,3 +144,6 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _glimpse(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "..."
+
+
+_READERS = {".json": _read_json, ".npz": _read_npz, ".parquet": _read_parquet}

@@ -32,15 +32,7 @@ def tokenizer_codes(
     `vectors`: the content of the items in the rows from `first_row` on; None where the kind reads none.
     """
     content = None if vectors is None else known_vectors(run)
-    try:
-        fitted = FittedTokenizer.load(
-            run.folder.tokenizer,
-            kind=run.made_by["kind"],
-            collaborative_weight=run.made_by["collaborative_weight"],
-            content=content,
-        )
-    except ValueError as error:
-        raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
+    fitted = fitted_tokenizer(run, content)
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
     codes, old = fitted.tokenizer.encode(new), fitted.as_if_later(content)
     return Coded(
@@ -48,6 +40,22 @@ def tokenizer_codes(
         tokenizer_distances(fitted.tokenizer, new, codes),
         None if old is None else drift(fitted.tokenizer, old, new),
     )
+
+
+def fitted_tokenizer(run: FinishedRun, content: Float[ndarray, "items embedding_dim"] | None) -> FittedTokenizer:
+    """The run's tokenizer, and the map to what it reads. `ArtifactError` if it is missing or damaged.
+
+    `content`: the vectors of the run's own items; None where the kind reads none.
+    """
+    try:
+        return FittedTokenizer.load(
+            run.folder.tokenizer,
+            kind=run.made_by["kind"],
+            collaborative_weight=run.made_by["collaborative_weight"],
+            content=content,
+        )
+    except ValueError as error:
+        raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
 
 
 def file_codes(run: FinishedRun, path: Path, item_ids: ndarray) -> Coded:

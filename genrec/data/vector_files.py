@@ -2,17 +2,54 @@
 
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 from numpy import ndarray
 
-from genrec.data.sources.rows import open_database, quoted_text
+from genrec.atomic_files import atomic_write
+from genrec.data.sources.rows import open_database, quoted_name, quoted_path, quoted_text
 from genrec.errors import DataError
 
 _FORMS_WITH_IDS = ".npz (item_ids, vectors) or .parquet (columns item_id, vector)"
+
+
+class ItemVectors(NamedTuple):
+    """Items and their vectors, in the order of a file."""
+
+    item_ids: list[str]
+    vectors: Float32[ndarray, "items embedding_dim"]
+
+
+def read_vector_part(path: Path) -> ItemVectors:
+    """All of a Parquet file with columns item_id and vector, in its order; `DataError` if it is of another form."""
+    try:
+        found = _parquet_columns(path)
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path} cannot be read as vectors ({reason}); expected Parquet: item_id, vector") from error
+    return ItemVectors(found.item_ids, _finite(path, found.vectors, np.array(found.item_ids)))
+
+
+def write_lists(path: Path, item_ids: Sequence[str], name: str, rows: Shaped[ndarray, "items width"]) -> None:
+    """Parquet with columns item_id and `name`, a list a row; the file appears whole or not at all."""
+    kind = "INTEGER" if np.issubdtype(rows.dtype, np.integer) else "FLOAT"
+    flat = {"row": np.repeat(np.arange(len(rows)), rows.shape[1]), "value": np.ascontiguousarray(rows).ravel()}
+    flat["place"] = np.arange(flat["value"].size)
+    lists = f"SELECT row, list(value ORDER BY place)::{kind}[] AS list FROM flat GROUP BY row"
+
+    def write(temporary: Path) -> None:
+        with open_database() as database:
+            database.register("flat", flat)
+            database.register("ids", {"row": np.arange(len(rows)), "item_id": np.array(item_ids, dtype=np.str_)})
+            query = f"SELECT item_id, list AS {quoted_name(name)} FROM ids JOIN ({lists}) USING (row) ORDER BY row"
+            database.execute(f"COPY ({query}) TO {quoted_text(str(temporary))} (FORMAT parquet)")
+
+    atomic_write(path, write)
 
 
 def read_vectors(
@@ -42,7 +79,10 @@ def read_vectors(
         raise DataError(
             f"{path} holds {vectors.dtype} {vectors.shape}; expected floats of shape (items, embedding_dim)"
         )
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    return _finite(path, np.ascontiguousarray(vectors, dtype=np.float32), item_ids)
+
+
+def _finite(path: Path, vectors: ndarray, item_ids: ndarray) -> Float32[ndarray, "items embedding_dim"]:
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise DataError(
@@ -68,17 +108,21 @@ def _read_npz(path: Path, item_ids: ndarray) -> ndarray:
 
 
 def _read_parquet(path: Path, item_ids: ndarray) -> ndarray:
-    source = f"read_parquet({quoted_text(str(path))})"
+    found = _parquet_columns(path)
+    return _in_order(path, found.item_ids, found.vectors, item_ids)
+
+
+def _parquet_columns(path: Path) -> "ItemVectors":
+    source = f"read_parquet({quoted_path(path)})"
     with open_database() as database:
-        ids = database.execute(f"SELECT item_id::VARCHAR FROM {source}").fetchnumpy()
+        ids = database.execute(f"SELECT item_id::VARCHAR AS item_id FROM {source}").fetchnumpy()["item_id"]
         widths = database.execute(f"SELECT DISTINCT len(vector) FROM {source}").fetchall()
         if len(widths) != 1 or not widths[0][0]:
             raise DataError(
                 f"{path}: all vectors must have one width, but they have {sorted(w[0] or 0 for w in widths)}"
             )
         flat = database.execute(f"SELECT unnest(vector)::FLOAT AS value FROM {source}").fetchnumpy()["value"]
-    vectors = np.ma.filled(flat, np.nan).reshape(-1, widths[0][0])
-    return _in_order(path, next(iter(ids.values())).tolist(), vectors, item_ids)
+    return ItemVectors(ids.tolist(), np.ma.filled(flat, np.nan).reshape(-1, widths[0][0]))
 
 
 def _in_order(path: Path, found: list[str], vectors: ndarray, item_ids: ndarray) -> ndarray:

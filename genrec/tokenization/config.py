@@ -37,7 +37,8 @@ class TokenizerConfig:
         in which they first appear, `random` gives codes by chance: baselines. What reads interactions reads those of
         the training part only.
     num_levels, codebook_size: codes of an ID, and possible values of each.
-    codes: a file of ready-made codes (JSON item_id -> list of codes, or .npz); nothing is fitted then.
+    codes: ready-made codes (JSON item_id -> list of codes, .npz, or Parquet, also a folder of it); nothing is fitted
+        then.
     collisions: items with equal codes are told apart by an `extra_code`; by a last code that is free near theirs
         (`nearest_free`) or that evens out the use of the last level (`balanced`); or stay together (`keep`). None:
         `nearest_free` where the codes are fitted to content, else `extra_code`.

@@ -1,5 +1,6 @@
 import json
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -29,6 +30,44 @@ def test_npz_codes_are_the_json_ones(tmp_path):
     np.savez(tmp_path / "codes.npz", codes=np.array([[0, 3], [1, 2]], dtype=np.uint8), item_ids=np.array(["a", "b"]))
     tables = [SemanticIDs.read(tmp_path / name, item_ids=["a", "b"]) for name in ("codes.json", "codes.npz")]
     assert tables[0].fingerprint == tables[1].fingerprint
+
+
+def write_parquet(path, rows):
+    values = ", ".join(f"('{item_id}', {codes})" for item_id, codes in rows)
+    duckdb.execute(f"COPY (SELECT * FROM (VALUES {values}) AS t(item_id, codes)) TO '{path}' (FORMAT parquet)")
+
+
+def test_parquet_codes_are_the_json_ones_in_one_file_or_in_parts(tmp_path):
+    write_json(tmp_path / "codes.json", {"a": [0, 3], "b": [1, 2], "c": [0, 3]})
+    (tmp_path / "parts").mkdir()
+    write_parquet(tmp_path / "codes.parquet", [("a", [0, 3]), ("b", [1, 2]), ("c", [0, 3])])
+    write_parquet(tmp_path / "parts" / "0.parquet", [("c", [0, 3])])
+    write_parquet(tmp_path / "parts" / "1.parquet", [("b", [1, 2]), ("a", [0, 3])])
+    names = ("codes.json", "codes.parquet", "parts")
+    tables = [SemanticIDs.read(tmp_path / name, item_ids=["a", "b", "c"]) for name in names]
+    assert len({table.fingerprint for table in tables}) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([("a", [0, 3]), ("b", [1])], "the same number of codes"),
+        ([("a", [0, 3]), ("b", "NULL")], "the same number of codes"),
+        ([("a", [0, 3]), ("a", [1, 1])], "'a' comes more than once"),
+        ([("a", [0, -3])], "negative code -3"),
+        ([("a", "'no list'")], "not Parquet with the columns"),
+    ],
+)
+def test_parquet_that_is_no_table_of_codes_is_refused(tmp_path, rows, problem):
+    write_parquet(tmp_path / "codes.parquet", rows)
+    with pytest.raises(ValueError, match=problem) as raised:
+        SemanticIDs.read(tmp_path / "codes.parquet")
+    assert "codes.parquet" in str(raised.value)
+
+
+def test_a_folder_without_parquet_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no \.parquet file"):
+        SemanticIDs.read(tmp_path)
 
 
 def test_npz_may_say_the_level_sizes(tmp_path):
