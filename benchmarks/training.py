@@ -31,7 +31,8 @@ from benchmarks.machine import command_line, machine
 from benchmarks.timing import seconds_of
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json
-from genrec.data.batches import Windows, epoch_order, prefix_windows, sequence_windows, target_shares, window_batch
+from genrec.data.batches import StepWindows, prefix_windows, sequence_windows, window_batch
+from genrec.data.epochs import HeldWindows
 from genrec.data.interactions import Interactions
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import Splits, leave_one_out
@@ -41,8 +42,8 @@ from genrec.generator.model import Generator
 from genrec.generator.prefixes import Prefixes
 from genrec.stored_ids import load_semantic_ids
 from genrec.training.generator_objective import GeneratorObjective
+from genrec.training.loop_config import TrainingConfig
 from genrec.training.optimizer import OptimizerConfig, make_optimizer
-from genrec.training.trainer import TrainingConfig
 from tokenizer.plain_tables import plain_table
 from trie import PrefixTrie
 
@@ -59,11 +60,10 @@ class Sequences(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One way to train: a step on the windows of these numbers, and how many targets they have."""
+    """One way to train: a step on some windows."""
 
-    step: Callable[[Int[ndarray, " batch"]], None]
-    windows: Windows
-    batches: list[Int[ndarray, " batch"]]
+    step: Callable[[StepWindows], None]
+    batches: list[StepWindows]
     """Of one epoch, in the order in which some are taken."""
 
 
@@ -97,7 +97,7 @@ def measured(compared: dict[str, Way], *, turns: int, steps: int) -> dict[str, A
         for name, way in compared.items():
             chosen = list(islice(taken[name], steps))
             seconds = seconds_of(lambda way=way, chosen=chosen: [way.step(batch) for batch in chosen])
-            speeds[name].append(sum(way.windows.num_targets(batch) for batch in chosen) / seconds)
+            speeds[name].append(sum(batch.num_targets for batch in chosen) / seconds)
     figures: dict[str, Any] = {}
     for name in compared:
         prefix = "" if name == "ours" else f"{name}_"
@@ -122,7 +122,7 @@ def rows_of(figures: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield name, f"{figures[name + '_positions_per_second']:.0f}", "", ""
 
 
-def spread_out(batches: list[Int[ndarray, " batch"]]) -> Iterator[Int[ndarray, " batch"]]:
+def spread_out(batches: list[StepWindows]) -> Iterator[StepWindows]:
     """All batches in steps of the golden section, so that any few in a row are from everywhere; again and again."""
     place = 0.0
     while True:
@@ -133,30 +133,32 @@ def spread_out(batches: list[Int[ndarray, " batch"]]) -> Iterator[Int[ndarray, "
 def ways(sequences: Sequences) -> dict[str, Way]:
     """What is compared."""
     interactions, splits = sequences.interactions, sequences.splits
-    whole = sequence_windows(interactions, splits, max_items=MAX_ITEMS)
-    prefixes = prefix_windows(interactions, splits, max_items=MAX_ITEMS)
-    windows_a_batch = round(ROWS * len(whole.begin) / len(prefixes.begin))
+    begins, ends = interactions.offsets[:-1], splits.train_end
+    whole = HeldWindows(interactions.items, sequence_windows(begins, ends, max_items=MAX_ITEMS))
+    prefixes = HeldWindows(interactions.items, prefix_windows(begins, ends, max_items=MAX_ITEMS))
+    windows_a_batch = round(ROWS * whole.num_windows / prefixes.num_windows)
     random = np.random.default_rng(0)
-    by_chance = random.permutation(len(prefixes.begin))
-    by_length = np.argsort(prefixes.end - prefixes.begin, kind="stable")
-    t5 = t5_step(sequences, prefixes)
-    batches, small = (list(epoch_order(whole, batch_size=n, seed=0, epoch=0)) for n in (WINDOWS, windows_a_batch))
-    codes_alone = our_step(sequences, whole, LossConfig(item_weight=0.0, distillation=0.0))
+    by_chance = random.permutation(prefixes.num_windows)
+    by_length = np.argsort(prefixes.windows.lengths, kind="stable")
+    t5 = t5_step(sequences)
+    batches, small = (list(whole.steps(batch_size=n, seed=0, epoch=0)) for n in (WINDOWS, windows_a_batch))
+    codes_alone = our_step(sequences, LossConfig(item_weight=0.0, distillation=0.0))
     return {
-        "ours": Way(codes_alone, whole, batches),
-        "small": Way(codes_alone, whole, small),
-        "with_items": Way(our_step(sequences, whole, LossConfig()), whole, batches),
-        "t5": Way(t5, prefixes, in_batches(by_chance)),
-        "t5_sorted": Way(t5, prefixes, in_batches(by_length)),
+        "ours": Way(codes_alone, batches),
+        "small": Way(codes_alone, small),
+        "with_items": Way(our_step(sequences, LossConfig()), batches),
+        "t5": Way(t5, in_batches(prefixes, by_chance)),
+        "t5_sorted": Way(t5, in_batches(prefixes, by_length)),
     }
 
 
-def in_batches(order: Int[ndarray, " windows"]) -> list[Int[ndarray, " batch"]]:
+def in_batches(data: HeldWindows, order: Int[ndarray, " windows"]) -> list[StepWindows]:
     """The windows in this order, `ROWS` at a time, the last few left out."""
-    return [order[start : start + ROWS] for start in range(0, len(order) - ROWS + 1, ROWS)] or [order]
+    chosen = [order[start : start + ROWS] for start in range(0, len(order) - ROWS + 1, ROWS)] or [order]
+    return [StepWindows(data.items, data.windows.at(batch)) for batch in chosen]
 
 
-def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callable[[Int[ndarray, " batch"]], None]:
+def our_step(sequences: Sequences, loss: LossConfig) -> Callable[[StepWindows], None]:
     """One update of our generator."""
     with_items = loss.item_weight > 0
     options = sized_options(dropout=DROPOUT, max_items=MAX_ITEMS, item_vectors=with_items, repeat_bias=with_items)
@@ -165,18 +167,17 @@ def our_step(sequences: Sequences, windows: Windows, loss: LossConfig) -> Callab
     generator = Generator(GeneratorConfig.from_options(options, level_sizes=sizes, num_items=num_items)).train()
     generator.vocabulary.set_codes(torch.from_numpy(sequences.codes.astype(np.int32)))
     prefixes = Prefixes(PrefixTrie.from_codes(sequences.codes, level_sizes=sizes))
-    shares = target_shares(sequences.interactions.items, windows, num_items=num_items)
-    objective = GeneratorObjective(loss, generator.vocabulary, prefixes, torch.from_numpy(shares))
+    objective = GeneratorObjective(loss, generator.vocabulary, prefixes, None)
     optimizer = make_optimizer(generator, OptimizerConfig())
 
-    def step(chosen: Int[ndarray, " batch"]) -> None:
-        batch = window_batch(sequences.interactions.items, windows, chosen)
-        update(generator, optimizer, objective.losses(generator, batch).total / windows.num_targets(chosen))
+    def step(chosen: StepWindows) -> None:
+        batch = window_batch(*chosen)
+        update(generator, optimizer, objective.losses(generator, batch).total / chosen.num_targets)
 
     return step
 
 
-def t5_step(sequences: Sequences, windows: Windows) -> Callable[[Int[ndarray, " batch"]], None]:
+def t5_step(sequences: Sequences) -> Callable[[StepWindows], None]:
     """One update of the T5: its own loss over the target's codes and the end."""
     num_levels = len(sequences.level_sizes)
     offsets = FIRST_TOKEN + np.concatenate([[0], np.cumsum(sequences.level_sizes)])
@@ -184,11 +185,11 @@ def t5_step(sequences: Sequences, windows: Windows) -> Callable[[Int[ndarray, " 
     model = sized_t5(int(offsets[-1])).train()
     optimizer = make_optimizer(model, OptimizerConfig())
 
-    def step(chosen: Int[ndarray, " batch"]) -> None:
-        batch = window_batch(sequences.interactions.items, windows, chosen)
+    def step(chosen: StepWindows) -> None:
+        batch = window_batch(*chosen)
         known = (batch.history >= 0).repeat_interleave(num_levels, dim=1)
         read = tokens[batch.history.clamp(min=0)].flatten(1).where(known, 0)
-        labels = torch.cat([tokens[batch.targets[:, 0]], torch.ones(len(chosen), 1, dtype=torch.int64)], dim=1)
+        labels = torch.cat([tokens[batch.targets[:, 0]], torch.ones(len(batch.targets), 1, dtype=torch.int64)], dim=1)
         update(model, optimizer, model(input_ids=read, attention_mask=known.long(), labels=labels).loss)
 
     return step

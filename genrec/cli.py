@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from genrec.bulk.commands import bulk_app
 from genrec.errors import GenRecError, InputError
 from genrec.list_commands import AsJson, RunArgument, explain, print_json, recommend, sample
+from genrec.stopping import end_on_sigterm
 
 app = typer.Typer(
     name="genrec",
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show a config with its defaults, or the schema of all configs.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(bulk_app, name="bulk")
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or a built-in name such as demo.")]
 RunOrConfig = Annotated[str, typer.Argument(metavar="RUN-or-CONFIG", help="A run folder, or a config as for `run`.")]
@@ -36,6 +39,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="The run folder; by defa
 
 def main() -> None:
     """Run the command line; errors that a user can mend become one message and exit code 2."""
+    end_on_sigterm()
     _set_environment()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:

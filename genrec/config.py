@@ -18,7 +18,7 @@ from genrec.generator.config import GeneratorOptions
 from genrec.recommendation.recommender import RecommendationConfig
 from genrec.strict_loading import build, load_dataclass, type_adapter
 from genrec.tokenization import TokenizerConfig
-from genrec.training.trainer import TrainingConfig
+from genrec.training.loop_config import TrainingConfig
 from genrec.yaml_document import apply_override, dump_yaml, parse_document
 
 __all__ = [

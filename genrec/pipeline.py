@@ -16,7 +16,7 @@ stays the same, so a run that was stopped goes on where it was.
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,13 +27,12 @@ from accelerate.utils import broadcast_object_list
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_write, read_json, remove
 from genrec.config import ExperimentConfig, load_config, to_yaml
-from genrec.data.prepared import read_prepared
+from genrec.data.sequence_file import count_cases
 from genrec.data.sources.files import data_folder
-from genrec.data.splits import test_cases, validation_cases
 from genrec.errors import ArtifactError, DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
-from genrec.stages import BASELINE_STAGES, STAGES, Run
+from genrec.stages import BASELINE_STAGES, STAGES, Run, Worked
 from genrec.training.stage import make_accelerator
 
 _ALL_STAGES = {**STAGES, **BASELINE_STAGES}
@@ -111,16 +110,20 @@ def _bring(
 ) -> None:
     """Do one stage unless it is done."""
     stage, data_dir = _ALL_STAGES[name], data_folder()
-    wanted, done, beside = "", False, {}
+    wanted, unfinished, done, beside = "", "", False, {}
     if accelerator.is_main_process:
         beside = {other: found for other in stage.beside if (found := _if_done(other, config, folder)) is not None}
         wanted = _wanted(name, config, folder, beside=[*beside.values()])
         done = folder.is_done(name, wanted)
-    wanted, done = broadcast_object_list([wanted, done])
+        for other in stage.beside:
+            if other not in beside and folder.of_baseline(other).metrics.exists():
+                progress.say(f"{other}: left out, it is of other data or options; `genrec baseline {other}` renews it")
+        unfinished = _wanted(name, config, folder, reads=stage.reads_unfinished)
+    wanted, unfinished, done = broadcast_object_list([wanted, unfinished, done])
     if done:
         progress.say(f"{name}: done before")
         return
-    run = Run(config, folder, data_dir, accelerator, progress, wanted, tuple(beside))
+    run = Run(config, folder, data_dir, accelerator, progress, wanted, unfinished, tuple(beside))
     if accelerator.is_main_process:
         progress.say(f"{name} ...")
         _do(name, run)
@@ -129,13 +132,20 @@ def _bring(
     accelerator.wait_for_everyone()
 
 
-def _wanted(name: str, config: ExperimentConfig, folder: RunFolder, *, beside: Sequence[str] = ()) -> str:
+def _wanted(
+    name: str,
+    config: ExperimentConfig,
+    folder: RunFolder,
+    *,
+    beside: Sequence[str] = (),
+    reads: Callable[[ExperimentConfig, Path], Any] | None = None,
+) -> str:
     """The fingerprint of all that a stage depends on; `ArtifactError` if what comes before it is not done."""
     stage = _ALL_STAGES[name]
     upstream = [
         folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, name, config)
     ]
-    return fingerprint(name, stage.reads(config, data_folder()), [*upstream, *beside])
+    return fingerprint(name, (reads or stage.reads)(config, data_folder()), [*upstream, *beside])
 
 
 def _if_done(name: str, config: ExperimentConfig, folder: RunFolder) -> str | None:
@@ -153,28 +163,26 @@ def _do(name: str, run: Run) -> None:
     folder.forget(name)
     started = time.monotonic()
     try:
-        seconds = stage.work(run)
+        worked = stage.work(run) or Worked(time.monotonic() - started)
     except InputError:
         if before is not None:
             folder.restore(before)
         raise
-    seconds = time.monotonic() - started if seconds is None else seconds
     written = [output for output in stage.writes if (folder.path / output).exists()]
-    folder.record(name, run.fingerprint, outputs=written, seconds=seconds)
-    folder.append_log({"event": "stage", "stage": name, "seconds": seconds})
-    run.progress.say(f"{name}: {seconds:.1f} s")
-    for scratch in stage.scratch:
+    folder.record(name, run.fingerprint, outputs=written, seconds=worked.seconds)
+    folder.append_log({"event": "stage", "stage": name, "seconds": worked.seconds})
+    run.progress.say(f"{name}: {worked.seconds:.1f} s")
+    for scratch in () if worked.goes_on else stage.scratch:
         remove(folder.path / scratch)
 
 
 def _check_cases(folder: RunFolder, until: str) -> None:
     """`DataError` now rather than after hours of training, if a later stage would find nothing to measure by."""
-    prepared = read_prepared(folder.path)
-    splits = prepared.interactions, prepared.splits
+    found = count_cases(folder.sequences)
     trains = until in BASELINE_STAGES
-    for stage, part, cases in (("train", "validation", validation_cases), ("evaluate", "test", test_cases)):
+    for stage, part, count in (("train", "validation", found.validation), ("evaluate", "test", found.test)):
         is_needed = trains or stage == until or stage in _before(until)
-        if is_needed and not len(cases(*splits).ends):
+        if is_needed and not count:
             raise DataError(
                 f"no user has a {part} item with a history before it, which stage {stage} needs; leave-one-out takes "
                 "users with three interactions, global_time interactions in each part (data.validation_from_unix_s, "

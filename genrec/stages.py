@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
@@ -22,7 +22,8 @@ from genrec.data.catalogue import Catalogue
 from genrec.data.collaborative import training_sequences
 from genrec.data.embeddings import Embedded, embed_texts, item_texts
 from genrec.data.preparation import prepare
-from genrec.data.prepared import Prepared, read_prepared, write_prepared
+from genrec.data.prepared import Prepared, read_catalogue, read_prepared, write_prepared
+from genrec.data.sequence_file import SequenceFile
 from genrec.data.sources.files import data_files
 from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
@@ -34,6 +35,7 @@ from genrec.recommendation.recommender import Recommender, best_device
 from genrec.stored_ids import load_prefix_trie, load_semantic_ids
 from genrec.tokenization.report import as_json, health_of, names_of, write_figures
 from genrec.tokenization.semantic_ids import KnownItems, Tokenized, fit_semantic_ids, read_semantic_ids
+from genrec.training.loop_config import as_it_matters
 from genrec.training.stage import TrainingInputs, TrainingPlan, train_generator
 from trie import PrefixTrie
 
@@ -49,6 +51,8 @@ class Run:
     progress: Progress
     fingerprint: str
     """Of everything that this stage depends on."""
+    unfinished: str
+    """The same for what it leaves when it is stopped, which it may go on with under other limits."""
     beside: tuple[str, ...] = ()
     """Those of the stages named so that are done."""
 
@@ -58,15 +62,26 @@ class Run:
         return self.accelerator.is_main_process
 
 
+class Worked(NamedTuple):
+    """How a stage's work went, where it knows better than the clock."""
+
+    seconds: float
+    """Those before an interruption included."""
+    goes_on: bool = False
+    """Whether a limit broke it off, so that it goes on from its scratch if it is given more."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One arrow of the way of the data."""
 
-    work: Callable[[Run], float | None]
-    """Does it; the seconds it took, if it knows better than the clock."""
+    work: Callable[[Run], Worked | None]
+    """Does it."""
     reads: Callable[[ExperimentConfig, Path], Any]
     """What it depends on, the stages in `after` apart."""
     after: tuple[str, ...]
+    reads_unfinished: Callable[[ExperimentConfig, Path], Any] | None = None
+    """What its scratch depends on; None: on the same."""
     beside: tuple[str, ...] = ()
     """What it takes up where that is done, and does without where it is not."""
     writes: tuple[str, ...] = ()
@@ -141,27 +156,27 @@ def _index(run: Run) -> None:
     run.progress.say(report.table())
 
 
-def _train(run: Run) -> float:
-    config, prepared = run.config, _prepared(run)
+def _train(run: Run) -> Worked:
+    config, catalogue = run.config, read_catalogue(run.folder.path)
     inputs = TrainingInputs(
-        prepared.catalogue,
-        prepared.interactions,
-        prepared.splits,
+        catalogue,
+        SequenceFile(run.folder.sequences, catalogue.item_ids),
         load_semantic_ids(run.folder),
         load_prefix_trie(run.folder),
         _content(run) if config.tokenizer.reads_content else None,
     )
-    return train_generator(
+    state = train_generator(
         run.folder,
         inputs,
         TrainingPlan(config.generator, config.training, config.recommendation, config.seed),
         accelerator=run.accelerator,
-        fingerprint=run.fingerprint,
+        fingerprint=run.unfinished,
         progress=run.progress,
     )
+    return Worked(state.seconds, goes_on=state.ended_by == "time")
 
 
-def _evaluate(run: Run) -> float:
+def _evaluate(run: Run) -> Worked:
     started = time.monotonic()
     prepared, config = _prepared(run), run.config
     world = make_world(config.data.world, config.seed) if config.data.format == "world" else None
@@ -177,13 +192,13 @@ def _evaluate(run: Run) -> float:
         run.folder.append_log({"event": "alarm", "text": alarm})
     seconds = time.monotonic() - started
     atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
-    return seconds
+    return Worked(seconds)
 
 
-def _baseline(name: str, run: Run) -> float:
+def _baseline(name: str, run: Run) -> Worked:
     prepared, after = _prepared(run), BASELINE_STAGES[name].after
     coded = CodedItems(load_semantic_ids(run.folder), load_prefix_trie(run.folder)) if "index" in after else None
-    return train_baseline(
+    state = train_baseline(
         run.folder.of_baseline(name),
         run.config.baselines.named(name),
         BaselineInputs(
@@ -194,9 +209,10 @@ def _baseline(name: str, run: Run) -> float:
         ),
         seed=run.config.seed,
         accelerator=run.accelerator,
-        fingerprint=run.fingerprint,
+        fingerprint=run.unfinished,
         progress=run.progress,
     )
+    return Worked(state.seconds, goes_on=state.ended_by == "time")
 
 
 def _prepared(run: Run) -> Prepared:
@@ -228,10 +244,10 @@ def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
     return options.chosen_collisions, file_fingerprint(data_dir / options.codes)
 
 
-def _training_choices(config: ExperimentConfig, data_dir: Path) -> Any:
-    recommendation = config.recommendation
+def _training_choices(config: ExperimentConfig, data_dir: Path, *, without_limits: bool = False) -> Any:
+    recommendation, training = config.recommendation, as_it_matters(config.training, without_limits=without_limits)
     lists = (recommendation.beam_size, recommendation.candidates, recommendation.score)
-    return config.generator, config.training, lists, recommendation.rank, recommendation.blend_weight, config.seed
+    return config.generator, training, lists, recommendation.rank, recommendation.blend_weight, config.seed
 
 
 def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
@@ -239,8 +255,10 @@ def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
     return config.evaluation, replace(config.recommendation, added_items_boost=1.0)
 
 
-def _baseline_choices(name: str, config: ExperimentConfig, data_dir: Path) -> Any:
-    return config.baselines.named(name), config.seed
+def _baseline_choices(name: str, config: ExperimentConfig, data_dir: Path, *, without_limits: bool = False) -> Any:
+    choices = plain(config.baselines.named(name))
+    training = as_it_matters(config.baselines.named(name).training, without_limits=without_limits)
+    return choices | {"training": plain(training)}, config.seed
 
 
 _BASELINE_AFTER = {"tiger": ("prepare", "index"), "sasrec_content": ("prepare", "embed")}
@@ -250,6 +268,7 @@ def _baseline_stage(name: str) -> Stage:
     return Stage(
         partial(_baseline, name),
         partial(_baseline_choices, name),
+        reads_unfinished=partial(_baseline_choices, name, without_limits=True),
         after=_BASELINE_AFTER.get(name, ("prepare",)),
         needs_content="embed" in _BASELINE_AFTER.get(name, ()),
         scratch=(f"baselines/{name}/checkpoints",),
@@ -271,6 +290,7 @@ STAGES: Mapping[str, Stage] = {
     "train": Stage(
         _train,
         _training_choices,
+        reads_unfinished=partial(_training_choices, without_limits=True),
         after=("prepare", "embed", "index"),
         writes=("generator",),
         scratch=("checkpoints",),

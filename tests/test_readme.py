@@ -89,3 +89,11 @@ def test_other_commands_name_what_exists():
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_config_loads(path):
     assert load_config(path).training.epochs >= 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_accelerate_knows_every_launch_profile(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    assert load_config_from_file(str(path)).num_processes >= 1
+    assert path.name in README

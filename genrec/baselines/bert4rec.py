@@ -22,9 +22,9 @@ from genrec.data.batches import PADDING, Batch, Windows, history_batch, sequence
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
 from genrec.generator.item_softmax import item_softmax_cross_entropy
-from genrec.training.objective import Losses, Objective
+from genrec.training.loop_config import LoopConfig
+from genrec.training.objective import Losses, Objective, Whole
 from genrec.training.optimizer import OptimizerConfig
-from genrec.training.trainer import LoopConfig
 
 
 def _training() -> LoopConfig:
@@ -66,7 +66,7 @@ class BERT4RecConfig(ItemTransformerSizes):
 
     def windows(self, interactions: Interactions, splits: Splits) -> Windows:
         """Whole sequences of at most `max_items`, the newest item of a window among them."""
-        return sequence_windows(interactions, splits, max_items=self.max_items - 1)
+        return sequence_windows(interactions.offsets[:-1], splits.train_end, max_items=self.max_items - 1)
 
     def objective(self) -> Objective:
         """Masked items as targets."""
@@ -120,7 +120,7 @@ class ClozeObjective:
         self.masked_share = masked_share
         self.only_newest_share = only_newest_share
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
         """The mean over the masked places, in nats, times the targets of the batch, by which the loop divides."""
         newest = at_newest(batch.targets, batch.history)
         sequence = appended(batch.history, newest)

@@ -25,9 +25,9 @@ from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
 from genrec.generator.item_softmax import item_softmax_cross_entropy
 from genrec.training.content_start import content_start
-from genrec.training.objective import Losses, Objective
+from genrec.training.loop_config import LoopConfig
+from genrec.training.objective import Losses, Objective, Whole
 from genrec.training.optimizer import OptimizerConfig
-from genrec.training.trainer import LoopConfig
 
 
 def _training() -> LoopConfig:
@@ -76,7 +76,7 @@ class SASRecConfig(ItemTransformerSizes):
 
     def windows(self, interactions: Interactions, splits: Splits) -> Windows:
         """Whole sequences, cut at `max_items`."""
-        return sequence_windows(interactions, splits, max_items=self.max_items)
+        return sequence_windows(interactions.offsets[:-1], splits.train_end, max_items=self.max_items)
 
     def objective(self) -> Objective:
         """The loss that the config names."""
@@ -128,7 +128,7 @@ class SASRec(nn.Module):
 class FullSoftmaxObjective:
     """Cross-entropy over the whole catalogue at every target."""
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
         """In nats, summed over the targets."""
         states, item_vectors = model(*batch)
         nll = item_softmax_cross_entropy(states, item_vectors, batch.targets[batch.targets >= 0])
@@ -138,7 +138,7 @@ class FullSoftmaxObjective:
 class OneNegativeObjective:
     """At every target, a binary cross-entropy of it and of one item that its window does not have."""
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
         """Both terms in nats, summed over the targets."""
         states, item_vectors = model(*batch)
         has_target = batch.targets >= 0

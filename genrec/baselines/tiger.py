@@ -22,9 +22,9 @@ from genrec.baselines.trained import CodedItems, Content, as_float32, device_of
 from genrec.data.batches import Batch, Windows, history_batch, prefix_windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
-from genrec.training.objective import Losses, Objective
+from genrec.training.loop_config import LoopConfig
+from genrec.training.objective import Losses, Objective, Whole
 from genrec.training.optimizer import OptimizerConfig
-from genrec.training.trainer import LoopConfig
 
 
 def _training() -> LoopConfig:
@@ -74,7 +74,7 @@ class TIGERConfig:
 
     def windows(self, interactions: Interactions, splits: Splits) -> Windows:
         """One row per target."""
-        return prefix_windows(interactions, splits, max_items=self.max_items)
+        return prefix_windows(interactions.offsets[:-1], splits.train_end, max_items=self.max_items)
 
     def objective(self) -> Objective:
         """The codes of the target."""
@@ -128,7 +128,7 @@ class TIGER(nn.Module):
 class CodeObjective:
     """Cross-entropy over all tokens: the mean over the codes of a target, as T5's own loss."""
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
         """In nats, summed over the targets."""
         logits, tokens = model(*batch)
         by_code = cross_entropy(logits.transpose(1, 2), tokens, reduction="none").sum(0)

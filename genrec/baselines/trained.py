@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from genrec.data.batches import Windows
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Splits
+from genrec.training.loop_config import LoopConfig
 from genrec.training.objective import Objective
-from genrec.training.trainer import LoopConfig
 from tokenizer import SemanticIDs
 from trie import PrefixTrie
 

@@ -1,6 +1,6 @@
 """Train one baseline, choose its epoch on validation, measure it in the evaluator of all methods, and write it down."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,19 +16,20 @@ from torch import nn
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, atomic_write
 from genrec.baselines.trained import CodedItems, Content, ScoringModel, TrainedBaseline
+from genrec.data.epochs import HeldWindows, require_windows
 from genrec.data.interactions import Interactions
-from genrec.data.splits import Cases, Splits, test_cases, validation_cases
-from genrec.errors import DataError
+from genrec.data.splits import Cases, Splits, sampled_numbers, test_cases, validation_cases
 from genrec.evaluation.case_figures import PROTOCOLS, CaseFigures
-from genrec.evaluation.evaluate import part_of, sampled_cases
+from genrec.evaluation.evaluate import turns_of
 from genrec.evaluation.metrics import Places, expected_metrics_at
 from genrec.evaluation.scorers import scorer_metrics, scorer_places
 from genrec.progress import Progress
 from genrec.training.checkpoint import CheckpointFolder, TrainingState, save_tensors
-from genrec.training.trainer import Trainer, TrainingData
+from genrec.training.trainer import Trainer
 from genrec.training.watcher import RunWatcher
 
 MODEL_FILE = "model.safetensors"
+_CASES_PER_TURN = 256
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def train_baseline(
     accelerator: Accelerator,
     fingerprint: str,
     progress: Progress,
-) -> float:
-    """Train, save and measure into `folder`; the seconds of training, those before an interruption included.
+) -> TrainingState:
+    """Train, save and measure into `folder`; how the training ended.
 
     It leaves `model.safetensors`, `metrics.json`, `case_ranks.npz` (see `genrec.evaluation.case_figures`) and
     `log.jsonl` with the validation curve.
@@ -66,7 +67,9 @@ def train_baseline(
     data = _training_data(baseline, inputs)
     torch.manual_seed(seed)
     model = baseline.build(inputs.interactions.num_items, inputs.coded, inputs.content)
-    checkpoints = CheckpointFolder(folder.path / "checkpoints", fingerprint=fingerprint)
+    checkpoints = CheckpointFolder(
+        folder.path / "checkpoints", fingerprint=fingerprint, writes=accelerator.is_main_process
+    )
     if baseline.training.tracker:
         accelerator.init_trackers(folder.path.name)
     with progress.bar(f"train {folder.path.name}") as bar:
@@ -87,34 +90,33 @@ def train_baseline(
         of_cases.write(folder.path)
         atomic_json(folder.metrics, {**figures, **_about(model, state, accelerator)})
         folder.append_log({"event": "trained to the end", "step": state.step, "ended_by": state.ended_by})
-    return state.seconds
+    return state
 
 
-def _training_data(baseline: TrainedBaseline, inputs: BaselineInputs) -> TrainingData:
-    windows = baseline.windows(inputs.interactions, inputs.splits)
-    if not len(windows.begin):
-        raise DataError(
-            "no user has two interactions in the training part, so there is no next item to learn; "
-            "give more data, lower data.k_core, or move the split"
-        )
-    return TrainingData(inputs.interactions.items, windows)
+def _training_data(baseline: TrainedBaseline, inputs: BaselineInputs) -> HeldWindows:
+    data = HeldWindows(inputs.interactions.items, baseline.windows(inputs.interactions, inputs.splits))
+    require_windows(data)
+    return data
 
 
 def _validation(baseline: TrainedBaseline, inputs: BaselineInputs, seed: int) -> Cases:
-    """The cases that choose the epoch, of similar length side by side."""
+    """The cases that choose the epoch."""
     cases = validation_cases(inputs.interactions, inputs.splits)
-    sample = sampled_cases(cases, at_most=baseline.training.validation_users, seed=seed)
-    return sample.at(_by_length(inputs.interactions, sample))
+    return cases.at(sampled_numbers(len(cases.ends), at_most=baseline.training.validation_users, seed=seed))
 
 
 def _validate(
-    accelerator: Accelerator, interactions: Interactions, cases: Cases, model: nn.Module
+    accelerator: Accelerator,
+    interactions: Interactions,
+    cases: Cases,
+    model: nn.Module,
+    between: Callable[[], None],
 ) -> Mapping[str, float]:
     """Metrics without the history filter; every process scores a share of the cases, and each is counted once."""
     assert isinstance(model, ScoringModel)
-    mine = part_of(cases, process=accelerator.process_index, num_processes=accelerator.num_processes)
-    places = scorer_places(model, interactions, mine).unfiltered if len(mine.ends) else Places(np.empty(0), np.empty(0))
-    best, worst = (np.concatenate(parts) for parts in zip(*gather_object([places]), strict=True))
+    turns = turns_of(accelerator, interactions, cases, batch_size=_CASES_PER_TURN, between=between)
+    mine = [scorer_places(model, interactions, turn).unfiltered for turn in turns]
+    best, worst = (np.concatenate(parts) for parts in zip(*gather_object(mine), strict=True))
     return expected_metrics_at(Places(best, worst), (10,))
 
 

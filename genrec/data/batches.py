@@ -1,19 +1,15 @@
-"""Sequences -> batches: which windows an epoch visits, in which order, and their padding."""
+"""Sequences -> batches: the windows that are learnt from, and their padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from genrec.data.interactions import Interactions
-from genrec.data.splits import Splits
-
 PADDING = -1
-_BATCHES_PER_POOL = 16  # windows are sorted by length within a pool of so many batches: little padding, much shuffling
 
 
 class Batch(NamedTuple):
@@ -24,83 +20,103 @@ class Batch(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Training examples as ranges of `Interactions.items`: a window reads [begin, end).
+    """Training examples as ranges of a flat array of items: a window reads [begin, end).
 
     Its targets are the items after each position, [begin + 1, end + 1); `newest_only` keeps the last of them.
     """
 
     begin: Int[ndarray, " windows"]
     end: Int[ndarray, " windows"]
+    users: Int[ndarray, " windows"]
+    """Whose they are."""
     newest_only: bool
 
-    def num_targets(self, chosen: Int[ndarray, " batch"]) -> int:
-        """How many targets the chosen windows have together."""
-        return len(chosen) if self.newest_only else int((self.end[chosen] - self.begin[chosen]).sum())
+    @property
+    def lengths(self) -> Int[ndarray, " windows"]:
+        """How many items each reads."""
+        return self.end - self.begin
+
+    @property
+    def first_targets(self) -> Int[ndarray, " windows"]:
+        """Where the targets begin; `end` is the last of them."""
+        return self.end if self.newest_only else self.begin + 1
+
+    def at(self, chosen: Int[ndarray, " chosen"] | slice) -> "Windows":
+        """Some of the windows, in the order in which they are chosen."""
+        return Windows(self.begin[chosen], self.end[chosen], self.users[chosen], self.newest_only)
 
 
-def target_shares(
-    items: Int[ndarray, " interactions"], windows: Windows, *, num_items: int
-) -> Float32[ndarray, " items"]:
-    """Of all targets of an epoch, the share that each item is."""
-    first = windows.end if windows.newest_only else windows.begin + 1
-    steps = np.bincount(first, minlength=len(items) + 1) - np.bincount(windows.end + 1, minlength=len(items) + 1)
-    counts = np.bincount(items, weights=np.cumsum(steps)[: len(items)], minlength=num_items)
-    return (counts / max(counts.sum(), 1)).astype(np.float32)
-
-
-def sequence_windows(interactions: Interactions, splits: Splits, *, max_items: int) -> Windows:
-    """Windows of at most `max_items` that together train every position of every training part exactly once.
+def sequence_windows(begins: Int[ndarray, " users"], ends: Int[ndarray, " users"], *, max_items: int) -> Windows:
+    """Windows of at most `max_items` that together train every position of the parts [begin, end) exactly once.
 
     Long sequences are cut from their newest end, so that only the oldest window of a user is short.
     """
-    first = interactions.offsets[:-1]
-    last = splits.train_end - 1  # the newest training item is a target only
-    counts = np.maximum(-(-(last - first) // max_items), 0)
-    users = np.repeat(np.arange(len(counts)), counts)
-    nth = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    last = ends - 1  # the newest item is a target only
+    counts = np.maximum(-(-(last - begins) // max_items), 0)
+    users, nth = _numbered(counts)
     end = last[users] - nth * max_items
-    return Windows(np.maximum(end - max_items, first[users]), end, newest_only=False)
+    return Windows(np.maximum(end - max_items, begins[users]), end, users, newest_only=False)
 
 
-def prefix_windows(interactions: Interactions, splits: Splits, *, max_items: int) -> Windows:
-    """One window per target, reading the `max_items` before it: what a bidirectional encoder needs."""
-    first = interactions.offsets[:-1]
-    counts = np.maximum(splits.train_end - 1 - first, 0)
-    users = np.repeat(np.arange(len(counts)), counts)
-    nth = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    end = first[users] + 1 + nth
-    return Windows(np.maximum(end - max_items, first[users]), end, newest_only=True)
+def prefix_windows(begins: Int[ndarray, " users"], ends: Int[ndarray, " users"], *, max_items: int) -> Windows:
+    """One window per target of the parts [begin, end), reading the `max_items` before it.
 
-
-def epoch_order(windows: Windows, *, batch_size: int, seed: int, epoch: int) -> Iterator[Int[ndarray, " batch"]]:
-    """The batches of an epoch as window numbers: a function of (seed, epoch) and of nothing else.
-
-    Windows are shuffled, sorted by length within pools of a few batches, and the batches shuffled again.
+    That is what a bidirectional encoder needs.
     """
-    random = np.random.default_rng((seed, epoch))
-    order = random.permutation(len(windows.begin))
-    lengths = windows.end - windows.begin
-    pool_size = batch_size * _BATCHES_PER_POOL
-    for start in range(0, len(order), pool_size):
-        pool = order[start : start + pool_size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-        for i in random.permutation(len(batches)):
-            yield batches[i]
+    users, nth = _numbered(np.maximum(ends - 1 - begins, 0))
+    end = begins[users] + 1 + nth
+    return Windows(np.maximum(end - max_items, begins[users]), end, users, newest_only=True)
 
 
-def num_batches(windows: Windows, *, batch_size: int) -> int:
-    """Batches in one epoch."""
-    return -(-len(windows.begin) // batch_size)
+def _numbered(counts: Int[ndarray, " users"]) -> tuple[Int64[ndarray, " windows"], Int64[ndarray, " windows"]]:
+    """The user of each window, and its number among the windows of this user."""
+    users = np.repeat(np.arange(len(counts)), counts)
+    return users, np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def window_batch(items: Int[ndarray, " interactions"], windows: Windows, chosen: Int[ndarray, " batch"]) -> Batch:
-    """The chosen windows as padded tensors."""
-    begin, end = windows.begin[chosen], windows.end[chosen]
-    history = padded_ranges(items, begin, end)
-    if windows.newest_only:
-        return Batch(torch.from_numpy(history), torch.from_numpy(items[end][:, None].astype(np.int64)))
-    return Batch(torch.from_numpy(history), torch.from_numpy(padded_ranges(items, begin + 1, end + 1)))
+class Part(NamedTuple):
+    """What one process computes of a step at a time."""
+
+    batch: Batch
+    places: Int[Tensor, " targets"]
+    """Where its targets stand among those of the step."""
+
+
+class StepWindows(NamedTuple):
+    """The windows of one optimiser step, all processes together."""
+
+    items: Int[ndarray, " interactions"]
+    windows: Windows
+
+    @property
+    def num_targets(self) -> int:
+        """How many targets they have together."""
+        return int(self._targets_each.sum())
+
+    @property
+    def targets(self) -> Int[Tensor, " targets"]:
+        """All of them, window by window."""
+        lists = padded_ranges(self.items, self.windows.first_targets, self.windows.end + 1)
+        return torch.from_numpy(lists[lists >= 0])
+
+    def part(self, number: int, num_parts: int) -> Part:
+        """Every `num_parts`-th window from `number` on; empty if there are not so many."""
+        mine = slice(number, None, num_parts)
+        counts = self._targets_each
+        before = np.cumsum(counts) - counts
+        places = padded_ranges(np.arange(counts.sum()), before[mine], before[mine] + counts[mine])
+        return Part(window_batch(self.items, self.windows.at(mine)), torch.from_numpy(places[places >= 0]))
+
+    @property
+    def _targets_each(self) -> Int[ndarray, " windows"]:
+        return self.windows.end + 1 - self.windows.first_targets
+
+
+def window_batch(items: Int[ndarray, " interactions"], windows: Windows) -> Batch:
+    """The windows as padded tensors."""
+    history = padded_ranges(items, windows.begin, windows.end)
+    targets = padded_ranges(items, windows.first_targets, windows.end + 1)
+    return Batch(torch.from_numpy(history), torch.from_numpy(targets))
 
 
 def padded_ranges(

@@ -83,3 +83,10 @@ test_cases.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 def _first_cases(interactions: Interactions, begin: Int64[ndarray, " users"], end: Int64[ndarray, " users"]) -> Cases:
     users = np.flatnonzero((end > begin) & (begin > interactions.offsets[:-1]))
     return Cases(users=users, ends=begin[users])
+
+
+def sampled_numbers(count: int, *, at_most: int, seed: int) -> Int64[ndarray, " sampled"]:
+    """0..count - 1, or a seeded sample of it, ascending."""
+    if count <= at_most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size=at_most, replace=False))

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
+from accelerate import Accelerator
 from jaxtyping import Bool, Float64, Int, Int64
 from numpy import ndarray
 
@@ -103,14 +104,18 @@ def case_metrics(ranks: Float64[ndarray, " cases"], among_candidates: Bool[ndarr
     return {**metrics_at(ranks), "candidates@50": float(among_candidates.mean())}
 
 
-def sampled_cases(cases: Cases, *, at_most: int, seed: int) -> Cases:
-    """All cases, or a seeded sample of them in their order."""
-    if len(cases.ends) <= at_most:
-        return cases
-    chosen = np.sort(np.random.default_rng(seed).choice(len(cases.ends), size=at_most, replace=False))
-    return cases.at(chosen)
+def turns_of(
+    accelerator: Accelerator, interactions: Interactions, cases: Cases, *, batch_size: int, between: Callable[[], None]
+) -> Iterator[Cases]:
+    """This process's share of the cases, a batch at a time, those of similar lengths together.
 
-
-def part_of(cases: Cases, *, process: int, num_processes: int) -> Cases:
-    """The share of one process; the shares of all are the cases, each once."""
-    return cases.at(slice(process, None, num_processes))
+    The shares of all processes are the cases, each once. `between` is called after each turn, equally often by all.
+    """
+    by_length = np.argsort(cases.ends - interactions.offsets[cases.users], kind="stable")
+    mine = cases.at(by_length[accelerator.process_index :: accelerator.num_processes])
+    most = -(-len(by_length) // accelerator.num_processes)
+    for start in range(0, most, batch_size):
+        turn = mine.at(slice(start, start + batch_size))
+        if len(turn.ends):
+            yield turn
+        between()

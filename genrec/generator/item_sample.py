@@ -28,14 +28,18 @@ class ItemSample(NamedTuple):
 
 
 def draw_items(
-    targets: Int[Tensor, " targets"], target_shares: Float[Tensor, " items"], *, num_negatives: int
+    targets: Int[Tensor, " targets"],
+    target_shares: Float[Tensor, " items"],
+    *,
+    num_negatives: int,
+    chance: torch.Generator = torch.default_generator,
 ) -> ItemSample:
-    """The targets and `num_negatives` uniform draws with replacement, by torch's generator.
+    """The targets and `num_negatives` uniform draws with replacement, by a generator on the CPU.
 
     `target_shares`: of all targets of the training, the share that each item is.
     """
     num_items = len(target_shares)
-    draws = torch.randint(num_items, (num_negatives,), device=targets.device)
+    draws = torch.randint(num_items, (num_negatives,), generator=chance).to(targets.device)
     rows = torch.cat([targets, draws]).unique()
     log_missed = num_negatives * math.log1p(-1 / num_items) if num_items > 1 else -math.inf
     log_missed = log_missed + len(targets) * torch.log1p(-target_shares[rows].double())

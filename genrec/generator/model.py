@@ -47,6 +47,8 @@ class Generator(PreTrainedModel):
     config_class = GeneratorConfig
     base_model_prefix = "generator"
     main_input_name = "history"
+    # what FSDP shards by itself; decoder layers are asked for keys and values apart from their forward
+    _no_split_modules = ["EncoderLayer"]  # noqa: RUF012
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
@@ -61,6 +63,9 @@ class Generator(PreTrainedModel):
         self.repeat_bias = RepeatBias(config.max_items) if config.repeat_bias else None
         self.dropout = Dropout(config.dropout)
         self.post_init()
+
+    def get_input_embeddings(self) -> None:
+        """None: what it reads are items, which no single table of vectors stands for."""
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -22,8 +22,14 @@ class Negatives(NamedTuple):
     """Items to compare some of the targets of a batch with."""
 
     places: Int[Tensor, " compared"]
-    """Which targets, counted as in `targets[targets >= 0]`; each at most once."""
+    """Which targets, counted as in `targets[targets >= 0]`; ascending."""
     rows: Int[Tensor, "compared negatives"]
+
+    def part(self, places: Int[Tensor, " targets"]) -> "Negatives":
+        """Those of the targets at these places, which are then counted in the order given here."""
+        number = torch.searchsorted(self.places, places).clamp(max=len(self.places) - 1)
+        is_compared = self.places[number] == places
+        return Negatives(is_compared.nonzero()[:, 0], self.rows[number[is_compared]])
 
 
 class DecodedTargets(NamedTuple):
@@ -37,17 +43,22 @@ class DecodedTargets(NamedTuple):
 
 
 def draw_negatives(
-    num_targets: int, *, num_items: int, num_negatives: int, share: float, device: torch.device
+    num_targets: int,
+    *,
+    num_items: int,
+    num_negatives: int,
+    share: float,
+    chance: torch.Generator = torch.default_generator,
 ) -> Negatives:
-    """Uniform draws with replacement from torch's generator, anew for each target, for this share of the targets.
+    """Uniform draws with replacement, anew for each target, for this share of the targets; on the CPU, as `chance` is.
 
     The share is rounded up, so that at least one target is compared.
     """
     num_compared = math.ceil(num_targets * share)
-    places = torch.arange(num_targets, device=device)
+    places = torch.arange(num_targets)
     if num_compared < num_targets:
-        places = torch.randperm(num_targets, device=device)[:num_compared].sort().values
-    return Negatives(places, torch.randint(num_items, (num_compared, num_negatives), device=device))
+        places = torch.randperm(num_targets, generator=chance)[:num_compared].sort().values
+    return Negatives(places, torch.randint(num_items, (num_compared, num_negatives), generator=chance))
 
 
 def negative_logits(

@@ -23,7 +23,7 @@ from genrec.generator.prefix_losses import (
 )
 from genrec.generator.prefixes import Prefixes
 from genrec.generator.vocabulary import Vocabulary
-from genrec.training.objective import Losses
+from genrec.training.objective import Losses, Whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,15 @@ class GeneratorObjective:
     vocabulary: Vocabulary
     prefixes: Prefixes
     """Of the same catalogue as the vocabulary, on the device of the batches."""
-    target_shares: Float[Tensor, " items"]
-    """Of all targets of the training, the share that each item is; on the device of the batches."""
+    target_shares: Float[Tensor, " items"] | None
+    """Of all targets of the training, the share that each item is; on the device of the batches. None where the config
+    asks for no sample of the items."""
     weights: tuple[float, ...] = ()
     """Of the prefix losses, per level; (): uniform."""
 
     def __post_init__(self) -> None:
+        if self.target_shares is None and self.config.item_negatives is not None:
+            raise ValueError("item_negatives draws a sample of the items: expected target_shares, got None")
         expected = (len(self.vocabulary.item_codes), self.vocabulary.level_sizes)
         found = (self.prefixes.num_items, self.prefixes.level_sizes)
         if found != expected:
@@ -48,11 +51,13 @@ class GeneratorObjective:
                 f"with {found[1]}; build the trie from the codes that the vocabulary has"
             )
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
         """The losses of the batch, with the negatives that the prefix loss may ask for."""
         rows = batch.targets[batch.targets >= 0]
-        negatives = self._negatives(rows)
-        sample = self._sample(rows)
+        whole = whole or Whole.of(rows)
+        compared = self._compared(whole)
+        negatives = compared.part(whole.places) if compared else None
+        sample = self._sample(whole)
         prediction = model(*batch, with_items=self.config.item_weight > 0, sample=sample, negatives=negatives)
         item_nll, wanted = self._item_loss(prediction.items, rows, sample)
         found = generator_losses(
@@ -67,15 +72,21 @@ class GeneratorObjective:
         parts["nll_item"] = found.item_nll
         if self.config.prefix.kind == "none":
             return Losses(found.total, parts)
-        if negatives is None:
+        if compared is None or negatives is None:
             by_level = pointwise_losses(found.log_probs, per_code=self.config.prefix.per_code)
         else:
-            by_level = self._pairwise(found.log_probs, prediction, rows, negatives)
+            scale = len(whole.targets) / len(compared.places)
+            by_level = self._pairwise(found.log_probs, prediction, rows, negatives) * scale
         weights = self._weights.to(by_level)
         for level in range(len(weights)):
             parts[f"prefix_loss_{level + 1}"] = by_level[level].detach()
             parts[f"prefix_weight_{level + 1}"] = weights[level] * len(rows)
         return Losses(found.total + self.config.weight_of_prefixes(len(weights)) * (weights @ by_level), parts)
+
+    @property
+    def adapts(self) -> bool:
+        """As `AdaptiveObjective.adapts`: where a prefix loss is asked for."""
+        return self.config.prefix.kind != "none"
 
     def weighed(self, weights: tuple[float, ...]) -> "GeneratorObjective":
         """As `AdaptiveObjective.weighed`: the weights of the prefix losses."""
@@ -84,7 +95,7 @@ class GeneratorObjective:
     def next_weights(self, weights: tuple[float, ...], means: Mapping[str, float]) -> tuple[float, ...]:
         """As `AdaptiveObjective.next_weights`; () where no prefix loss is asked for."""
         config = self.config.prefix
-        if config.kind == "none":
+        if not self.adapts:
             return ()
         losses = [means[f"prefix_loss_{level}"] for level in range(1, len(self.prefixes.level_sizes) + 1)]
         before = torch.tensor(weights, dtype=torch.float64) if weights else None
@@ -103,11 +114,11 @@ class GeneratorObjective:
             return torch.tensor(self.weights, dtype=torch.float64)
         return uniform_weights(len(self.prefixes.level_sizes))
 
-    def _sample(self, rows: Int[Tensor, " targets"]) -> ItemSample | None:
+    def _sample(self, whole: Whole) -> ItemSample | None:
         num_negatives = self.config.item_negatives
-        if num_negatives is None or self.config.item_weight == 0:
+        if num_negatives is None or self.target_shares is None or self.config.item_weight == 0:
             return None
-        return draw_items(rows, self.target_shares, num_negatives=num_negatives)
+        return draw_items(whole.targets, self.target_shares, num_negatives=num_negatives, chance=whole.chance)
 
     def _item_loss(
         self, items: ItemScores | None, rows: Int[Tensor, " targets"], sample: ItemSample | None
@@ -136,17 +147,19 @@ class GeneratorObjective:
         )
         return nll, [torch.cat(level) for level in zip(*chunks, strict=True)] if chunks else None
 
-    def _negatives(self, rows: Int[Tensor, " targets"]) -> Negatives | None:
+    def _compared(self, whole: Whole) -> Negatives | None:
+        """Of all parts of the batch."""
         config = self.config.prefix
         if config.kind != "pairwise":
             return None
-        return draw_negatives(
-            len(rows),
+        drawn = draw_negatives(
+            len(whole.targets),
             num_items=self.prefixes.num_items,
             num_negatives=config.num_negatives,
             share=config.target_share,
-            device=rows.device,
+            chance=whole.chance,
         )
+        return Negatives(*(part.to(whole.targets.device) for part in drawn))
 
     def _pairwise(
         self,
@@ -155,10 +168,10 @@ class GeneratorObjective:
         rows: Int[Tensor, " targets"],
         negatives: Negatives,
     ) -> Float[Tensor, " levels"]:
-        """The losses of the compared targets, scaled up to stand for all."""
+        """The losses of the compared targets, summed over them."""
         config, places = self.config.prefix, negatives.places
         counts = torch.tensor(self.prefixes.counts, device=rows.device) if config.sampling_correction else None
-        losses = pairwise_losses(
+        return pairwise_losses(
             log_probs[places],
             self._log_probs_of(negatives, prediction),
             distinct_prefixes(self.prefixes.of(rows[places]), self.prefixes.of(negatives.rows)),
@@ -166,7 +179,6 @@ class GeneratorObjective:
             tau=config.tau,
             per_code=config.per_code,
         )
-        return losses * (len(rows) / len(places))
 
     def _log_probs_of(self, negatives: Negatives, prediction: Prediction) -> Float[Tensor, "compared negatives levels"]:
         """Of every code of each negative, given its true codes before."""

@@ -3,10 +3,30 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genrec.data.batches import Batch
+
+
+class Whole(NamedTuple):
+    """What the parts of a step's batch, computed one after another and by several processes, must have in common.
+
+    What is drawn by the generator, and depends on nothing but the targets of all parts, is the same in all of them.
+    """
+
+    targets: Int[Tensor, " all_targets"]
+    """Of all parts."""
+    places: Int[Tensor, " targets"]
+    """Where this part's stand among them."""
+    chance: torch.Generator
+    """On the CPU; in the same state for every part."""
+
+    @classmethod
+    def of(cls, targets: Int[Tensor, " targets"]) -> "Whole":
+        """A batch that is the only part, by torch's own chance."""
+        return cls(targets, torch.arange(len(targets), device=targets.device), torch.default_generator)
 
 
 class Losses(NamedTuple):
@@ -17,15 +37,19 @@ class Losses(NamedTuple):
     parts: Mapping[str, Float[Tensor, ""]]
     """What it is made of, without gradients: name in the log -> sum."""
 
+    def times(self, factor: float) -> "Losses":
+        """All of them multiplied."""
+        return Losses(self.total * factor, {name: part * factor for name, part in self.parts.items()})
+
 
 @runtime_checkable
 class Objective(Protocol):
     """A loss together with the way in which its model is asked; the loop knows neither."""
 
-    def losses(self, model: nn.Module, batch: Batch) -> Losses:
-        """The losses of the batch, whose tensors are on the model's device.
+    def losses(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> Losses:
+        """The losses of the batch, whose tensors are on the model's device; `whole`: what it is a part of, None: all.
 
-        Chance is torch's, which the loop seeds for every step. `model` may be wrapped for several processes.
+        All other chance is torch's, which the loop seeds for every part. `model` may be wrapped for several processes.
         """
         ...
 
@@ -33,6 +57,11 @@ class Objective(Protocol):
 @runtime_checkable
 class AdaptiveObjective(Objective, Protocol):
     """An objective whose parts weigh by how the steps before went. It keeps nothing: the loop has the weights."""
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the weights ever change; if not, `next_weights` need not be asked."""
+        ...
 
     def weighed(self, weights: tuple[float, ...]) -> Objective:
         """The same objective with these weights; (): no step has been done yet."""

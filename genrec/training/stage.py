@@ -1,6 +1,6 @@
 """The training stage: prepared data, semantic IDs and trie in; a generator that has seen its best epoch out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -17,13 +17,14 @@ from numpy import ndarray
 
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_folder, atomic_json
-from genrec.data.batches import prefix_windows, sequence_windows, target_shares
+from genrec.data.batches import prefix_windows, sequence_windows
 from genrec.data.catalogue import Catalogue
+from genrec.data.epochs import require_windows
 from genrec.data.interactions import Interactions
-from genrec.data.splits import Cases, Splits, validation_cases
-from genrec.errors import DataError
+from genrec.data.sequence_file import SequenceFile, StoredWindows, ValidationSample
+from genrec.data.splits import Cases
 from genrec.evaluation.blend_weights import BLEND_WEIGHTS, BlendChoice, best_weight, ranks_by_weight
-from genrec.evaluation.evaluate import part_of, sampled_cases
+from genrec.evaluation.evaluate import turns_of
 from genrec.evaluation.metrics import metrics_at
 from genrec.generator.config import GeneratorConfig, GeneratorOptions
 from genrec.generator.model import Generator
@@ -31,10 +32,11 @@ from genrec.generator.prefixes import Prefixes
 from genrec.progress import Progress
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
-from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.checkpoint import CheckpointFolder, TrainingState
 from genrec.training.content_start import content_start
 from genrec.training.generator_objective import GeneratorObjective
-from genrec.training.trainer import LoopConfig, Trainer, TrainingConfig, TrainingData
+from genrec.training.loop_config import LoopConfig, TrainingConfig
+from genrec.training.trainer import Trainer
 from genrec.training.watcher import RunWatcher
 from tokenizer import SemanticIDs
 from trie import PrefixTrie
@@ -46,8 +48,7 @@ class TrainingInputs(NamedTuple):
     """What the stages before left."""
 
     catalogue: Catalogue
-    interactions: Interactions
-    splits: Splits
+    sequences: SequenceFile
     semantic_ids: SemanticIDs
     prefix_trie: PrefixTrie
     content: Float32[ndarray, "items content_dim"] | None
@@ -85,34 +86,37 @@ def train_generator(
     accelerator: Accelerator,
     fingerprint: str,
     progress: Progress,
-) -> float:
-    """Train and save the generator into the run; the seconds it took, those before an interruption included."""
-    data = training_data(inputs, plan.generator)
+) -> TrainingState:
+    """Train and save the generator into the run; how the training ended."""
+    data = training_data(inputs.sequences, plan.generator)
+    validation = inputs.sequences.validation_sample(at_most=plan.training.validation_users, seed=plan.seed)
     torch.manual_seed(plan.seed)
     generator = new_generator(inputs.semantic_ids, plan.generator)
     if plan.training.content_start and inputs.content is not None:
         scale, width = plan.training.content_start, plan.generator.width
         generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
-    checkpoints = CheckpointFolder(run.path / "checkpoints", fingerprint=fingerprint)
+    checkpoints = CheckpointFolder(
+        run.path / "checkpoints", fingerprint=fingerprint, writes=accelerator.is_main_process
+    )
     if plan.training.tracker:
         accelerator.init_trackers(run.path.name)
     with progress.bar("train") as bar:
         watcher = RunWatcher(run, accelerator, progress, bar)
         prefixes = Prefixes(inputs.prefix_trie, accelerator.device)
-        shares = target_shares(data.items, data.windows, num_items=len(inputs.catalogue))
-        objective = GeneratorObjective(
-            plan.training.loss, generator.vocabulary, prefixes, torch.from_numpy(shares).to(accelerator.device)
-        )
+        shares = None
+        if plan.training.loss.item_negatives is not None:
+            shares = torch.from_numpy(data.target_shares(len(inputs.catalogue))).to(accelerator.device)
+        objective = GeneratorObjective(plan.training.loss, generator.vocabulary, prefixes, shares)
         trainer = Trainer(
             plan.training, objective, accelerator=accelerator, checkpoints=checkpoints, watcher=watcher, seed=plan.seed
         )
-        state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan))
+        state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan, validation))
     if accelerator.is_main_process:
         atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
-        choice = best_weight(_validation_ranks(generator, inputs, plan, _validation(inputs, plan)))
+        choice = best_weight(_ranker(generator, inputs, plan)(*validation))
         atomic_json(run.generator / RANKING_FILE, {"blend_weight": choice.weight, "validation_ndcg@10": choice.ndcg})
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
-    return state.seconds
+    return state
 
 
 def new_generator(semantic_ids: SemanticIDs, options: GeneratorOptions) -> Generator:
@@ -128,42 +132,42 @@ def new_generator(semantic_ids: SemanticIDs, options: GeneratorOptions) -> Gener
     return generator
 
 
-def training_data(inputs: TrainingInputs, options: GeneratorOptions) -> TrainingData:
+def training_data(sequences: SequenceFile, options: GeneratorOptions) -> StoredWindows:
     """The windows that the chosen encoder trains on; `DataError` if there is nothing to learn from."""
-    windows = (sequence_windows if options.encoder == "causal_items" else prefix_windows)(
-        inputs.interactions, inputs.splits, max_items=options.max_items
-    )
-    if not len(windows.begin):
-        raise DataError(
-            "no user has two interactions in the training part, so there is no next item to learn; "
-            "give more data, lower data.k_core, or move the split"
-        )
-    return TrainingData(inputs.interactions.items, windows)
+    make = sequence_windows if options.encoder == "causal_items" else prefix_windows
+    data = StoredWindows(sequences, partial(make, max_items=options.max_items))
+    require_windows(data)
+    return data
 
 
 def _validate(
-    accelerator: Accelerator, inputs: TrainingInputs, plan: TrainingPlan, generator: Generator
+    accelerator: Accelerator,
+    inputs: TrainingInputs,
+    plan: TrainingPlan,
+    validation: ValidationSample,
+    generator: Generator,
+    between: Callable[[], None],
 ) -> Mapping[str, float]:
     """Metrics of the run's default reading on (a sample of) the validation cases, each counted once.
 
     A blend has the weight that is best at this moment, unless the config sets one.
     """
-    cases = _validation(inputs, plan)
-    mine = part_of(cases, process=accelerator.process_index, num_processes=accelerator.num_processes)
-    ranks = np.concatenate(gather_object([_validation_ranks(generator, inputs, plan, mine)]), axis=1)
+    rank = _ranker(generator, inputs, plan)
+    turns = turns_of(accelerator, *validation, batch_size=plan.recommendation.batch_size, between=between)
+    ranks = np.concatenate(gather_object([rank(validation.interactions, cases) for cases in turns]), axis=1)
     by_weight = dict(zip(BLEND_WEIGHTS, (metrics_at(row, (10,)) for row in ranks), strict=True))
     weight = _weight_of(best_weight(ranks), plan)
     codes = {f"codes_{name}": value for name, value in by_weight[0.0].items()}
     return {**by_weight[weight], **codes, "blend_weight": weight}
 
 
-def _validation_ranks(
-    generator: Generator, inputs: TrainingInputs, plan: TrainingPlan, cases: Cases
-) -> Float64[ndarray, "weights cases"]:
+def _ranker(
+    generator: Generator, inputs: TrainingInputs, plan: TrainingPlan
+) -> Callable[[Interactions, Cases], Float64[ndarray, "weights cases"]]:
     # whole beams without a cap: what lists are made like later is no reason to train again
     config = replace(plan.recommendation, beam_mass=1.0, max_per_prefix=None)
     recommender = Recommender.of(generator, inputs.prefix_trie, inputs.catalogue, config)
-    return ranks_by_weight(recommender, inputs.interactions, cases, beam_size=config.beam_size)
+    return partial(ranks_by_weight, recommender, beam_size=config.beam_size)
 
 
 def _weight_of(choice: BlendChoice, plan: TrainingPlan) -> float:
@@ -172,8 +176,3 @@ def _weight_of(choice: BlendChoice, plan: TrainingPlan) -> float:
         return 0.0
     wanted = plan.recommendation.blend_weight
     return choice.weight if wanted is None else min(BLEND_WEIGHTS, key=lambda weight: abs(weight - wanted))
-
-
-def _validation(inputs: TrainingInputs, plan: TrainingPlan) -> Cases:
-    cases = validation_cases(inputs.interactions, inputs.splits)
-    return sampled_cases(cases, at_most=plan.training.validation_users, seed=plan.seed)

@@ -1,94 +1,48 @@
 """The training loop. The order of batches, the learning rate and the dropout are functions of (seed, step)."""
 
+import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from dataclasses import replace
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-import torch
 from accelerate import Accelerator
-from jaxtyping import Int
-from numpy import ndarray
+from accelerate.utils import gather_object
 from torch import nn
-from torch.optim import Optimizer
 
-from genrec.data.batches import Batch, Windows, epoch_order, num_batches, window_batch
-from genrec.errors import TrainingError
-from genrec.generator.losses import LossConfig
+from genrec.data.epochs import TrainingData, num_steps
+from genrec.errors import ArtifactError
+from genrec.stopping import StopRequest, end, stop_requests
 from genrec.training.checkpoint import CheckpointFolder, TrainingState
-from genrec.training.objective import AdaptiveObjective, Losses, Objective
-from genrec.training.optimizer import OptimizerConfig, learning_rate, make_optimizer
+from genrec.training.loop_config import LoopConfig
+from genrec.training.objective import AdaptiveObjective, Objective
+from genrec.training.optimizer import learning_rate, make_optimizer
+from genrec.training.sharding import is_sharded, to_be_sharded, whole_tensors
+from genrec.training.step import Flags, StepFigures, Updater
 
 Model = TypeVar("Model", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and how the loop trains a model, whatever it is."""
-
-    epochs: int = 50
-    batch_size: int = 128
-    """Windows per optimiser step, all processes together."""
-    gradient_accumulation: int = 1
-    """Parts that a batch is computed in, to save memory; the update is the same."""
-    mixed_precision: Literal["fp32", "bf16"] = "fp32"
-    validate_every_epochs: int = 5
-    patience: int = 4
-    """Validations without a better NDCG@10 before the training stops early."""
-    validation_users: int = 5000
-    """At most so many users validate during training."""
-    checkpoint_every_steps: int = 500
-    max_cpu_hours: float | None = None
-    """Processor time, all threads of a process together, after which the training ends with its best weights."""
-    tracker: Literal["tensorboard", "wandb"] | None = None
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "gradient_accumulation", "validate_every_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("validation_users", "checkpoint_every_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.max_cpu_hours is not None and self.max_cpu_hours <= 0:
-            raise ValueError(f"max_cpu_hours must be above 0, or null for no limit; got {self.max_cpu_hours}")
-
-
-@dataclass(frozen=True)
-class TrainingConfig(LoopConfig):
-    """How the generator trains."""
-
-    content_start: float = 0.1
-    """Root mean square of the items' own vectors before the first step, where they are their content vectors brought to
-    the generator's width; 0, or where the semantic IDs are made without content: they start from noise of .02."""
-    loss: LossConfig = field(default_factory=LossConfig)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.content_start < 0:
-            raise ValueError(f"content_start must be at least 0, got {self.content_start}")
-
-
-class TrainingData(NamedTuple):
-    """The training parts of all sequences, and which windows of them an epoch visits."""
-
-    items: Int[ndarray, " interactions"]
-    windows: Windows
 
 
 @runtime_checkable
 class Watcher(Protocol):
     """Who is told how the training goes: the log file, the progress bar, a tracker."""
 
-    def on_step(self, state: TrainingState, figures: Mapping[str, float], *, num_steps: int) -> None:
+    def on_step(self, state: TrainingState, *, num_targets: int, num_steps: int) -> None:
         """After every optimiser step."""
+        ...
+
+    def on_figures(self, state: TrainingState, figures: Mapping[str, float]) -> None:
+        """After some steps: means over the targets of the step."""
         ...
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """After a validation, a resume, and at the end."""
         ...
+
+
+Validate = Callable[[Model, Callable[[], None]], Mapping[str, float]]
+"""Figures of a model, "ndcg@10" among them. Every process calls it, and it calls its second argument every second or
+so, equally often on each of them: there a training that was asked to stop does so."""
 
 
 class Trainer:
@@ -111,24 +65,22 @@ class Trainer:
         self.watcher = watcher
         self.seed = seed
 
-    def train(
-        self, model: Model, data: TrainingData, *, validate: Callable[[Model], Mapping[str, float]]
-    ) -> TrainingState:
+    def train(self, model: Model, data: TrainingData, *, validate: Validate[Model]) -> TrainingState:
         """Train until the epochs, the patience or the time end; the model then holds its best weights.
 
-        `validate` is called between epochs by every process and answers with at least "ndcg@10". Goes on from the
-        newest checkpoint of the same training, if there is one.
+        Goes on from the newest checkpoint of the same training, if there is one. After SIGTERM or SIGINT on any
+        process, all save and end the program within a step.
         """
-        model.train()
-        optimizer = make_optimizer(model, self.config.optimizer)
-        state = self._resume(model, optimizer)
-        prepared, optimizer = self.accelerator.prepare(model, optimizer)
+        state, updater = self._begin(model)
         clock = _Clock(state)
-        while not state.finished:
-            state = self._after_epoch(self._epoch(prepared, optimizer, data, state, clock))
-            if state.finished or state.epoch % self.config.validate_every_epochs == 0:
-                state = self._validated(model, validate, clock.on(state))
-            self._save(model, optimizer, clock.on(state))
+        with stop_requests() as request:
+            while not state.finished:
+                if not state.validation_due:
+                    state = self._after_epoch(self._epoch(updater, data, state, clock, request))
+                    self._save(updater, clock.on(state))
+                if state.validation_due:
+                    state = self._validated(updater, model, validate, clock.on(state), request)
+                    self._save(updater, clock.on(state))
         self.accelerator.wait_for_everyone()
         self.checkpoints.load_best(model, state.best_step)
         self.accelerator.wait_for_everyone()  # the caller may remove the checkpoints now
@@ -137,123 +89,120 @@ class Trainer:
     def _after_epoch(self, state: TrainingState) -> TrainingState:
         """The epoch counted; one that the time limit broke off is not, and ends the training."""
         if state.ended_by == "time":
-            return replace(state, finished=True)
+            return replace(state, validation_due=True)
         state = replace(state, epoch=state.epoch + 1, batch=0)
-        return replace(state, finished=True, ended_by="epochs") if state.epoch == self.config.epochs else state
+        ended_by = "epochs" if state.epoch == self.config.epochs else ""
+        return replace(
+            state,
+            ended_by=ended_by,
+            validation_due=ended_by != "" or state.epoch % self.config.validate_every_epochs == 0,
+        )
 
-    def _resume(self, model: nn.Module, optimizer: Optimizer) -> TrainingState:
-        state = self.checkpoints.load_last(model, optimizer)
-        if state is None:
-            return TrainingState()
-        self.watcher.on_event({"event": "resumed", "step": state.step, "epoch": state.epoch, "batch": state.batch})
+    def _begin(self, model: nn.Module) -> tuple[TrainingState, Updater]:
+        """Where the training stands, and what updates the model or, where weights are sharded, a copy of it."""
+        shared = to_be_sharded(model, self.accelerator).train()
+        optimizer = make_optimizer(shared, self.config.optimizer)
+        loaded = self.checkpoints.load_last(shared, optimizer)
+        self._require_agreement(None if loaded is None else loaded.state)
+        if loaded is not None:
+            shared.load_state_dict(loaded.weights)
+        prepared, optimizer = self.accelerator.prepare(shared, optimizer)
+        if loaded is not None:
+            loaded.restore(optimizer)
+        updater = Updater(
+            prepared,
+            optimizer,
+            self.accelerator,
+            num_parts=self.config.gradient_accumulation,
+            max_grad_norm=self.config.optimizer.max_grad_norm,
+            seed=self.seed,
+        )
+        return (TrainingState() if loaded is None else self._resumed(loaded.state)), updater
+
+    def _require_agreement(self, state: TrainingState | None) -> None:
+        found = gather_object([state and (state.step, state.validation_due)])
+        if any(other != found[0] for other in found):
+            raise ArtifactError(
+                f"the processes found different checkpoints in {self.checkpoints.path} (step and whether it is to be "
+                f"validated: {found}); put the run folder on a disk that all machines share"
+            )
+
+    def _resumed(self, state: TrainingState) -> TrainingState:
+        where = {"step": state.step, "epoch": state.epoch, "batch": state.batch, "seconds": state.seconds}
+        self.watcher.on_event({"event": "resumed", **where})
+        if state.ended_by == "time" and not self._is_late(state):  # it is given more time now
+            return replace(state, ended_by="", validation_due=False)
         return state
 
     def _epoch(
-        self, model: nn.Module, optimizer: Any, data: TrainingData, state: TrainingState, clock: "_Clock"
+        self, updater: Updater, data: TrainingData, state: TrainingState, clock: "_Clock", request: StopRequest
     ) -> TrainingState:
-        num_steps = self.config.epochs * num_batches(data.windows, batch_size=self.config.batch_size)
-        order = epoch_order(data.windows, batch_size=self.config.batch_size, seed=self.seed, epoch=state.epoch)
-        for batch, chosen in enumerate(order):
-            if batch < state.batch:
-                continue
-            figures, loss_weights = self._step(model, optimizer, data, chosen, state=state, num_steps=num_steps)
-            state = state.after_batch(loss_weights)
-            self.watcher.on_step(state, figures, num_steps=num_steps)
+        batch_size, first_step = self.config.batch_size, state.step
+        total = self.config.epochs * num_steps(data.num_windows, batch_size=batch_size)
+        for windows in data.steps(batch_size=batch_size, seed=self.seed, epoch=state.epoch, first=state.batch):
+            rate = learning_rate(state.step, num_steps=total, config=self.config.optimizer)
+            flags = Flags(request.signal, out_of_time=self._is_late(clock.on(state)))
+            objective = self._weighed(state.loss_weights)
+            found = updater.update(windows, objective, step=state.step, rate=rate, flags=flags)
+            state = state.after_batch(self._next_weights(state.loss_weights, found.figures))
+            self.watcher.on_step(state, num_targets=windows.num_targets, num_steps=total)
+            if state.step % self.config.log_every_steps == 0 or state.step == first_step + 1:
+                about = {"learning_rate": rate, "targets": float(windows.num_targets)}
+                self.watcher.on_figures(state, found.figures.means(self.accelerator) | about)
+            if found.flags.signal:
+                self._save(updater, clock.on(state))
+                self._end(found.flags.signal, state, during="training")
             if state.step % self.config.checkpoint_every_steps == 0:
-                self._save(self.accelerator.unwrap_model(model), optimizer, clock.on(state))
-            if self._out_of_time(clock.on(state)):
+                self._save(updater, clock.on(state))
+            if found.flags.out_of_time:
                 return replace(state, ended_by="time")
         return state
 
-    def _out_of_time(self, state: TrainingState) -> bool:
-        """Whether the limit has passed on any process: all of them stop at the same step."""
-        if self.config.max_cpu_hours is None:
-            return False
-        if state.cpu_seconds >= 3600 * self.config.max_cpu_hours:
-            self.accelerator.set_trigger()
-        return self.accelerator.check_trigger()
+    def _is_late(self, state: TrainingState) -> bool:
+        return self.config.max_cpu_hours is not None and state.cpu_seconds >= 3600 * self.config.max_cpu_hours
 
-    def _step(
-        self,
-        model: nn.Module,
-        optimizer: Any,
-        data: TrainingData,
-        chosen: Int[ndarray, " batch"],
-        *,
-        state: TrainingState,
-        num_steps: int,
-    ) -> tuple[dict[str, float], tuple[float, ...]]:
-        """One update on the chosen windows; its figures, and the weights of the losses in the next one.
+    def _weighed(self, weights: tuple[float, ...]) -> Objective:
+        return self.objective.weighed(weights) if isinstance(self.objective, AdaptiveObjective) else self.objective
 
-        The figures are means over the targets that this process saw.
-        """
-        step = state.step
-        rate = learning_rate(step, num_steps=num_steps, config=self.config.optimizer)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        num_processes, parts = self.accelerator.num_processes, self.config.gradient_accumulation
-        num_targets = data.windows.num_targets(chosen)
-        mine = chosen[self.accelerator.process_index :: num_processes]
-        # a sum over this process's targets / all targets; DDP averages over the processes, hence the factor
-        scale = num_processes / num_targets if len(mine) else 0.0
-        mine = mine if len(mine) else chosen[:1]  # the last batch may have fewer windows than there are processes
-        parts = min(parts, len(mine))
-        seen: list[Losses] = []
-        for part in range(parts):
-            torch.manual_seed(_step_seed(self.seed, step, part, self.accelerator.process_index))
-            with nullcontext() if part == parts - 1 else self.accelerator.no_sync(model):
-                losses = self._losses(model, data, mine[part::parts], weights=state.loss_weights)
-                self.accelerator.backward(losses.total * scale)
-            seen.append(losses)
-        norm = self.accelerator.clip_grad_norm_(model.parameters(), self.config.optimizer.max_grad_norm)
-        if norm is not None and not torch.isfinite(norm):
-            raise TrainingError(
-                f"the gradient is not finite at step {step}; the last checkpoint is untouched. "
-                "Lower training.optimizer.learning_rate, or set training.mixed_precision to fp32"
-            )
-        optimizer.step()
-        optimizer.zero_grad()
-        figures = _figures(seen, data.windows.num_targets(mine), rate=rate)
-        return figures, self._next_weights(state.loss_weights, seen, scale=scale)
-
-    def _losses(
-        self, model: nn.Module, data: TrainingData, chosen: Int[ndarray, " batch"], *, weights: tuple[float, ...]
-    ) -> Losses:
-        batch = window_batch(data.items, data.windows, chosen)
-        objective = self.objective.weighed(weights) if isinstance(self.objective, AdaptiveObjective) else self.objective
-        return objective.losses(model, Batch(*(part.to(self.accelerator.device) for part in batch)))
-
-    def _next_weights(self, weights: tuple[float, ...], seen: list[Losses], *, scale: float) -> tuple[float, ...]:
-        """What the objective makes of the weights after this step, by the means over all processes' targets."""
-        if not isinstance(self.objective, AdaptiveObjective):
+    def _next_weights(self, weights: tuple[float, ...], figures: StepFigures) -> tuple[float, ...]:
+        """What the objective makes of the weights after a step, by the means over all processes' targets."""
+        if not isinstance(self.objective, AdaptiveObjective) or not self.objective.adapts:
             return ()
-        names = list(seen[0].parts)
-        sums = torch.stack([torch.stack([losses.parts[name] for name in names]) for losses in seen]).sum(0)
-        means = self.accelerator.reduce(sums * scale, reduction="mean")
-        assert isinstance(means, torch.Tensor)
-        return self.objective.next_weights(weights, dict(zip(names, means.tolist(), strict=True)))
+        return self.objective.next_weights(weights, figures.means(self.accelerator))
 
     def _validated(
-        self, model: Model, validate: Callable[[Model], Mapping[str, float]], state: TrainingState
+        self, updater: Updater, model: Model, validate: Validate[Model], state: TrainingState, request: StopRequest
     ) -> TrainingState:
+        """The state with its validation; it is saved already, so that a request to stop loses nothing."""
+        if is_sharded(updater.unwrapped):
+            model.load_state_dict(whole_tensors(updater.unwrapped.state_dict()))
+            model.to(self.accelerator.device)
         model.eval()
-        metrics = validate(model)
+        metrics = validate(model, lambda: self._stop_if_asked(request, state))
         model.train()
         times = {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds}
         self.watcher.on_event({"event": "validated", "epoch": state.epoch, "step": state.step, **times, **metrics})
+        state = replace(state, validation_due=False)
         if metrics["ndcg@10"] > state.best_ndcg:
-            if self.accelerator.is_main_process:
-                self.checkpoints.save_best(model, state.step)
+            self.checkpoints.save_best(model, state.step)
             return replace(state, best_ndcg=metrics["ndcg@10"], best_step=state.step, validations_since_best=0)
         waited = state.validations_since_best + 1
         state = replace(state, validations_since_best=waited)
-        if state.finished or waited < self.config.patience:
-            return state
-        return replace(state, finished=True, ended_by="patience")
+        return replace(state, ended_by="patience") if waited >= self.config.patience and not state.ended_by else state
 
-    def _save(self, model: nn.Module, optimizer: Any, state: TrainingState) -> None:
-        if self.accelerator.is_main_process:
-            self.checkpoints.save_last(model, optimizer, state)
+    def _stop_if_asked(self, request: StopRequest, state: TrainingState) -> None:
+        number = Flags(request.signal).agreed(self.accelerator).signal
+        if number:
+            self._end(number, state, during="validation")
+
+    def _save(self, updater: Updater, state: TrainingState) -> None:
+        self.checkpoints.save_last(updater.unwrapped, updater.optimizer, state)
+
+    def _end(self, number: int, state: TrainingState, *, during: str) -> NoReturn:
+        name = signal.Signals(number).name
+        self.watcher.on_event({"event": "stopped", "signal": name, "step": state.step, "during": during})
+        self.accelerator.wait_for_everyone()
+        end(number)
 
 
 class _Clock:
@@ -267,14 +216,3 @@ class _Clock:
         """The state with the time spent so far."""
         seconds, cpu_seconds = time.monotonic() - self._start, time.process_time() - self._cpu_start
         return replace(state, seconds=seconds, cpu_seconds=cpu_seconds)
-
-
-def _step_seed(seed: int, step: int, part: int, process: int) -> int:
-    """A seed for the dropout of one part of one step, so that a resumed training draws what it would have drawn."""
-    return int(np.random.SeedSequence((seed, step, part, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _figures(losses: list[Losses], num_targets: int, *, rate: float) -> dict[str, float]:
-    parts = {name: sum(part.parts[name].item() for part in losses) / num_targets for name in losses[0].parts}
-    total = sum(part.total.item() for part in losses) / num_targets
-    return {"loss": total, **parts, "learning_rate": rate, "targets": float(num_targets)}

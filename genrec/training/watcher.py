@@ -10,8 +10,6 @@ from genrec.artifacts import RunFolder
 from genrec.progress import Bar, Progress
 from genrec.training.checkpoint import TrainingState
 
-LOG_EVERY_STEPS = 50
-
 
 class RunWatcher:
     """Writes to `log.jsonl`, moves the bar, feeds the tracker; on the main process only."""
@@ -21,21 +19,28 @@ class RunWatcher:
         self.accelerator = accelerator
         self.progress = progress
         self.bar = bar
-        self._targets = 0.0
+        self._targets = 0
         self._since = time.monotonic()
+        self._shown: dict[str, float] = {}
 
-    def on_step(self, state: TrainingState, figures: Mapping[str, float], *, num_steps: int) -> None:
-        """Move the bar; every so often write the figures down."""
+    def on_step(self, state: TrainingState, *, num_targets: int, num_steps: int) -> None:
+        """Move the bar."""
+        if self.accelerator.is_main_process:
+            self._targets += num_targets
+            self.bar(state.step, num_steps, {**self._shown, "targets/s": self._speed})
+
+    def on_figures(self, state: TrainingState, figures: Mapping[str, float]) -> None:
+        """Write them down; the losses stand beside the bar until the next ones."""
         if not self.accelerator.is_main_process:
             return
-        self._targets += figures["targets"] * self.accelerator.num_processes
-        shown = {name: value for name, value in figures.items() if name == "loss" or name.startswith("nll")}
-        speed = self._targets / max(time.monotonic() - self._since, 1e-9)
-        self.bar(state.step, num_steps, {**shown, "targets/s": speed})
-        if state.step % LOG_EVERY_STEPS == 0:
-            event = {"event": "trained", "step": state.step, "epoch": state.epoch, **figures, "targets_per_s": speed}
-            self.run.append_log(event)
-            self.accelerator.log({**figures, "targets_per_s": speed}, step=state.step)
+        self._shown = {name: value for name, value in figures.items() if name == "loss" or name.startswith("nll")}
+        event = {"event": "trained", "step": state.step, "epoch": state.epoch, **figures, "targets_per_s": self._speed}
+        self.run.append_log(event)
+        self.accelerator.log({**figures, "targets_per_s": self._speed}, step=state.step)
+
+    @property
+    def _speed(self) -> float:
+        return self._targets / max(time.monotonic() - self._since, 1e-9)
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Write it down, and say the main figures."""

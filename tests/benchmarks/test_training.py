@@ -5,12 +5,21 @@ import pytest
 
 from benchmarks import training
 from benchmarks.training import Way, in_batches, made_sequences, measured, median_ratio, spread_out, ways
-from genrec.data.batches import Windows
+from genrec.data.batches import StepWindows, Windows
+from genrec.data.epochs import HeldWindows
+
+
+def windows_of(begin, end):
+    return Windows(np.array(begin), np.array(end), np.zeros(len(begin), dtype=np.int64), newest_only=False)
+
+
+def in_steps(data, size):
+    return [StepWindows(data.items, data.windows.at(slice(i, i + size))) for i in range(0, data.num_windows, size)]
 
 
 def test_a_few_batches_in_a_row_are_from_everywhere():
-    batches = [np.array([number]) for number in range(100)]
-    taken = [int(batch[0]) for batch in islice(spread_out(batches), 10)]
+    data = HeldWindows(np.arange(200), windows_of(range(100), range(1, 101)))
+    taken = [int(batch.windows.begin[0]) for batch in islice(spread_out(in_steps(data, 1)), 10)]
     assert len(set(taken)) == 10 and all(any(low <= place < low + 20 for place in taken) for low in range(0, 100, 20))
 
 
@@ -20,17 +29,17 @@ def test_the_ratio_is_the_median_of_the_turns():
 
 def test_batches_hold_each_window_once_and_only_whole_ones(monkeypatch):
     monkeypatch.setattr(training, "ROWS", 4)
-    batches = in_batches(np.arange(10)[::-1])
-    assert [batch.tolist() for batch in batches] == [[9, 8, 7, 6], [5, 4, 3, 2]]
+    data = HeldWindows(np.arange(20), windows_of(range(10), range(1, 11)))
+    batches = in_batches(data, np.arange(10)[::-1])
+    assert [batch.windows.begin.tolist() for batch in batches] == [[9, 8, 7, 6], [5, 4, 3, 2]]
 
 
 def test_speeds_count_targets_and_not_windows(monkeypatch):
     monkeypatch.setattr(training, "seconds_of", lambda work: work() and 2.0)
-    sequences = Windows(np.array([0, 0]), np.array([3, 7]), newest_only=False)
-    rows = Windows(np.array([0, 0]), np.array([3, 7]), newest_only=True)
-    batches = [np.array([0, 1])]
-    compared = {name: Way(lambda _: None, sequences, batches) for name in ("ours", "small", "with_items")}
-    compared |= {name: Way(lambda _: None, rows, batches) for name in ("t5", "t5_sorted")}
+    sequences = windows_of([0, 0], [3, 7])
+    whole, rows = (StepWindows(np.arange(9), sequences._replace(newest_only=newest)) for newest in (False, True))
+    compared = {name: Way(lambda _: None, [whole]) for name in ("ours", "small", "with_items")}
+    compared |= {name: Way(lambda _: None, [rows]) for name in ("t5", "t5_sorted")}
     figures = measured(compared, turns=3, steps=4)
     assert figures["positions_per_second"] == 4 * 10 / 2 and figures["t5_positions_per_second"] == 4 * 2 / 2
     assert figures["ratio"] == figures["sorted_ratio"] == figures["with_items_ratio"] == 5.0

@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 
 from genrec.data.batches import (
-    epoch_order,
+    StepWindows,
     history_batch,
-    num_batches,
     padded_ranges,
     prefix_windows,
     sequence_windows,
-    target_shares,
     window_batch,
 )
 from genrec.data.interactions import Interactions
@@ -35,7 +33,7 @@ def trained_positions(windows):
 def test_every_training_target_is_visited_exactly_once(make, max_items):
     interactions = interactions_of([1, 2, 3, 4, 9, 30])
     splits = leave_one_out(interactions)
-    windows = make(interactions, splits, max_items=max_items)
+    windows = make(interactions.offsets[:-1], splits.train_end, max_items=max_items)
     expected = sorted(
         position
         for first, end in zip(interactions.offsets[:-1], splits.train_end, strict=True)
@@ -46,57 +44,52 @@ def test_every_training_target_is_visited_exactly_once(make, max_items):
 
 
 @pytest.mark.parametrize("make", [sequence_windows, prefix_windows])
-def test_shares_of_targets_count_every_trained_position(make):
-    interactions = interactions_of([1, 2, 3, 4, 9, 30], num_items=7)
-    windows = make(interactions, leave_one_out(interactions), max_items=4)
-    targets = interactions.items[trained_positions(windows)]
-    expected = [(targets == item).sum() / len(targets) for item in range(7)]
-    assert target_shares(interactions.items, windows, num_items=7).tolist() == pytest.approx(expected)
+def test_a_window_knows_its_user(make):
+    interactions = interactions_of([1, 2, 3, 4, 9, 30])
+    windows = make(interactions.offsets[:-1], leave_one_out(interactions).train_end, max_items=4)
+    assert all(interactions.offsets[user] <= begin for user, begin in zip(windows.users, windows.begin, strict=True))
+    assert all(end < interactions.offsets[user + 1] for user, end in zip(windows.users, windows.end, strict=True))
 
 
 def test_no_window_reads_or_predicts_a_held_out_item():
     interactions = interactions_of([5, 8])
     splits = leave_one_out(interactions)
-    for windows in (f(interactions, splits, max_items=3) for f in (sequence_windows, prefix_windows)):
+    for windows in (
+        f(interactions.offsets[:-1], splits.train_end, max_items=3) for f in (sequence_windows, prefix_windows)
+    ):
         held_out = {3, 4, 11, 12}
         assert not held_out & set(trained_positions(windows))
 
 
-def test_an_epoch_visits_every_window_once_and_follows_from_seed_and_epoch():
-    windows = sequence_windows(*with_splits([7] * 100), max_items=5)
-    order = list(epoch_order(windows, batch_size=16, seed=1, epoch=0))
-    assert sorted(np.concatenate(order).tolist()) == list(range(len(windows.begin)))
-    assert len(order) == num_batches(windows, batch_size=16)
-    again = list(epoch_order(windows, batch_size=16, seed=1, epoch=0))
-    assert all(np.array_equal(a, b) for a, b in zip(order, again, strict=True))
-    other = np.concatenate(list(epoch_order(windows, batch_size=16, seed=1, epoch=1)))
-    assert not np.array_equal(np.concatenate(order), other)
-
-
-def with_splits(lengths):
+def training_part(lengths):
     interactions = interactions_of(lengths)
-    return interactions, leave_one_out(interactions)
-
-
-def test_windows_of_a_batch_have_similar_lengths():
-    interactions, splits = with_splits(list(range(4, 44)) * 40)
-    windows = sequence_windows(interactions, splits, max_items=50)
-    lengths = windows.end - windows.begin
-    spread = [np.ptp(lengths[chosen]) for chosen in epoch_order(windows, batch_size=16, seed=0, epoch=0)]
-    assert np.mean(spread) < 5
+    return interactions.items, interactions.offsets[:-1], leave_one_out(interactions).train_end
 
 
 def test_targets_follow_their_history():
-    interactions, splits = with_splits([6])
-    windows = sequence_windows(interactions, splits, max_items=10)
-    batch = window_batch(interactions.items, windows, np.array([0]))
+    items, *parts = training_part([6])
+    batch = window_batch(items, sequence_windows(*parts, max_items=10))
     assert batch.history.tolist() == [[0, 1, 2]]
     assert batch.targets.tolist() == [[1, 2, 3]]
-    windows = prefix_windows(interactions, splits, max_items=10)
-    batch = window_batch(interactions.items, windows, np.arange(3))
+    windows = prefix_windows(*parts, max_items=10)
+    batch = window_batch(items, windows)
     assert batch.history.tolist() == [[0, -1, -1], [0, 1, -1], [0, 1, 2]]
     assert batch.targets.tolist() == [[1], [2], [3]]
-    assert windows.num_targets(np.arange(3)) == 3
+    assert StepWindows(items, windows).num_targets == 3
+
+
+@pytest.mark.parametrize("make", [sequence_windows, prefix_windows])
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 40])
+def test_the_parts_of_a_step_have_each_of_its_targets_once(make, num_parts):
+    items, *parts = training_part([5, 9, 4, 12, 7])
+    step = StepWindows(items, make(*parts, max_items=4))
+    found = {}
+    for number in range(num_parts):
+        part = step.part(number, num_parts)
+        targets = part.batch.targets[part.batch.targets >= 0].tolist()
+        assert len(targets) == len(part.places)
+        found |= dict(zip(part.places.tolist(), targets, strict=True))
+    assert [found[place] for place in range(step.num_targets)] == step.targets.tolist()
 
 
 def test_padding_stands_at_the_end():

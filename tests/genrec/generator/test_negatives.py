@@ -5,7 +5,6 @@ import torch
 
 from genrec.generator.negatives import Negatives, draw_negatives
 
-CPU = torch.device("cpu")
 HISTORY = torch.tensor([[3, 9, 12], [5, 8, -1], [7, -1, -1]])
 CAUSAL_TARGETS = torch.tensor([[9, 12, 4], [8, 20, -1], [31, -1, -1]])
 NEWEST_TARGETS = torch.tensor([[4], [20], [31]])
@@ -45,7 +44,7 @@ def test_gradients_through_the_shared_states_equal_those_of_separate_forwards(sm
 
 def test_every_target_is_compared_by_default():
     torch.manual_seed(0)
-    drawn = draw_negatives(5, num_items=1000, num_negatives=50, share=1.0, device=CPU)
+    drawn = draw_negatives(5, num_items=1000, num_negatives=50, share=1.0)
     assert drawn.places.tolist() == [0, 1, 2, 3, 4]
     assert drawn.rows.shape == (5, 50)
     assert len({tuple(row) for row in drawn.rows.tolist()}) == 5
@@ -53,7 +52,7 @@ def test_every_target_is_compared_by_default():
 
 def test_a_share_is_rounded_up_and_no_target_is_taken_twice():
     torch.manual_seed(0)
-    drawn = [draw_negatives(10, num_items=7, num_negatives=3, share=0.25, device=CPU).places for _ in range(200)]
+    drawn = [draw_negatives(10, num_items=7, num_negatives=3, share=0.25).places for _ in range(200)]
     assert all(len(set(places.tolist())) == 3 for places in drawn)
     counts = torch.stack(drawn).flatten().bincount(minlength=10)
     assert counts.min() > 30  # of 60 expected
@@ -61,5 +60,16 @@ def test_a_share_is_rounded_up_and_no_target_is_taken_twice():
 
 def test_draws_are_uniform_over_the_catalogue():
     torch.manual_seed(0)
-    drawn = draw_negatives(100, num_items=4, num_negatives=100, share=1.0, device=CPU)
+    drawn = draw_negatives(100, num_items=4, num_negatives=100, share=1.0)
     assert drawn.rows.flatten().bincount().tolist() == pytest.approx([2500] * 4, abs=200)
+
+
+def test_parts_of_a_batch_have_the_negatives_of_the_whole():
+    torch.manual_seed(0)
+    whole = draw_negatives(9, num_items=30, num_negatives=4, share=0.6)
+    of_target = dict(zip(whole.places.tolist(), whole.rows.tolist(), strict=True))
+    found = {}
+    for places in (torch.tensor([0, 3, 6]), torch.tensor([1, 4, 7]), torch.tensor([2, 5, 8])):
+        part = whole.part(places)
+        found |= dict(zip(places[part.places].tolist(), part.rows.tolist(), strict=True))
+    assert found == of_target

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from genrec.training.content_start import content_start
-from genrec.training.trainer import TrainingConfig
+from genrec.training.loop_config import TrainingConfig
 
 CONTENT = np.random.default_rng(5).normal(size=(300, 12)).astype(np.float32) * np.linspace(3, 0.1, 12) + 4
 

@@ -1,0 +1,287 @@
+"""What a training loses when it is killed: nothing but the steps since its last checkpoint.
+
+    python -m benchmarks.interruptions --kills 100 --stops 20 --processes 1,2 --json FILE
+
+Short trainings of the embedded world are ended at random moments, by SIGKILL to all their processes or by SIGTERM, and
+started again until they are done. Every second SIGKILL waits for a checkpoint that is being written. Each training's
+weights must be those of one that nobody disturbed, bit by bit.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import command_line, machine
+from genrec.artifacts import RunFolder
+from genrec.atomic_files import TEMPORARY, atomic_json
+from genrec.fingerprints import file_fingerprint
+from tokenizer.plain_tables import plain_table
+
+INTERVAL = 20
+"""Steps between checkpoints."""
+WARMUP_STEPS = 100
+OPTIONS = (
+    "data.world.num_items=300",
+    "data.world.num_users=600",
+    "tokenizer.codebook_size=16",
+    "generator.width=32",
+    "generator.feed_forward_dim=64",
+    "training.batch_size=16",
+    "training.epochs=12",
+    "training.validate_every_epochs=1",
+    "training.patience=100",
+    "training.log_every_steps=1",
+    "training.loss.item_negatives=64",
+    f"training.checkpoint_every_steps={INTERVAL}",
+    f"training.optimizer.warmup_steps={WARMUP_STEPS}",
+)
+LONGEST_STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.001
+
+
+@dataclass
+class Tally:
+    """What was seen over all trainings of one kind."""
+
+    interruptions: int = 0
+    in_a_save: int = 0
+    """Of those that hit while a checkpoint was being written."""
+    trainings: int = 0
+    steps_planned: int = 0
+    steps_run: int = 0
+    other_weights: int = 0
+    """Trainings that ended with weights that are not those of the undisturbed one."""
+    lost_seconds: int = 0
+    """Parts that knew of fewer seconds than the one before."""
+    exit_codes: Counter[int] = field(default_factory=Counter)
+    """Of the launched process, after SIGTERM."""
+    phases: Counter[str] = field(default_factory=Counter)
+    """What the training was at when SIGTERM came."""
+    stop_seconds: list[float] = field(default_factory=list)
+    """From SIGTERM to the end of the last process."""
+    lost_after_stop: int = 0
+    """Steps that were run again although SIGTERM had been sent."""
+
+    def add(self, training: "Training", reference: "Reference") -> None:
+        """Count a training that is done."""
+        self.trainings += 1
+        self.steps_planned += reference.steps
+        self.steps_run += len(training.events("trained"))
+        self.other_weights += training.weights() != reference.weights
+        seconds = [event["seconds"] for event in training.events("resumed")] + [training.seconds()]
+        self.lost_seconds += sum(later < earlier for earlier, later in pairwise(seconds))
+        for event, after in pairwise(training.events("trained", "stopped", "resumed")):
+            if event["event"] == "stopped":
+                self.phases["warm-up" if event["step"] < WARMUP_STEPS else event["during"]] += 1
+                self.lost_after_stop += event["step"] - after["step"]
+
+    def failures(self) -> list[str]:
+        """What must not have happened."""
+        most = self.steps_planned + self.interruptions * INTERVAL
+        slowest = max(self.stop_seconds, default=0.0)
+        found = {
+            f"{self.other_weights} of {self.trainings} trainings ended with other weights": self.other_weights,
+            f"{self.steps_run} steps were run, at most {most} expected": self.steps_run > most,
+            f"{self.lost_seconds} parts had lost seconds": self.lost_seconds,
+            f"{self.lost_after_stop} steps were lost after SIGTERM": self.lost_after_stop,
+            f"{slowest:.1f} s to stop, at most {LONGEST_STOP_SECONDS:.0f} expected": slowest > LONGEST_STOP_SECONDS,
+        }
+        return [text for text, is_true in found.items() if is_true]
+
+
+class Training:
+    """One training of a prepared run, which is started again and again until it is done."""
+
+    def __init__(self, folder: Path, processes: int) -> None:
+        self.run = RunFolder(folder)
+        self.processes = processes
+
+    def started(self) -> subprocess.Popen[bytes]:
+        """A new part of it."""
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(self.processes)]
+        with (self.run.path / "stderr.txt").open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, *(launcher if self.processes > 1 else []), "-m", "genrec", "train", self.run.path],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stage is recorded."""
+        return self.run.manifest("train") is not None
+
+    def weights(self) -> str:
+        """Fingerprint of what it learnt."""
+        return file_fingerprint(self.run.generator / "model.safetensors")
+
+    def seconds(self) -> float:
+        """Of all its parts together, as it has them."""
+        manifest = self.run.manifest("train")
+        assert manifest is not None
+        return manifest.seconds
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """Of its log."""
+        events = map(json.loads, self.run.log.read_text().splitlines())
+        return [event for event in events if event["event"] in names]
+
+    def is_saving(self) -> bool:
+        """Whether a checkpoint is half written at this moment."""
+        checkpoints = self.run.path / "checkpoints"
+        return checkpoints.is_dir() and any(entry.name.startswith(TEMPORARY) for entry in checkpoints.iterdir())
+
+
+def main() -> None:
+    """Interrupt, print the tallies, write the JSON; exit code 1 if anything was lost."""
+    options = _parser().parse_args()
+    chance = random.Random(options.seed)
+    report: dict[str, Any] = {"command": command_line("benchmarks.interruptions"), **machine()}
+    failures = []
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = prepared_run(Path(scratch) / "prepared")
+        for processes in map(int, options.processes.split(",")):
+            reference = undisturbed(prepared, Path(scratch) / f"reference-{processes}", processes)
+            for kind, count in (("SIGKILL", options.kills), ("SIGTERM", options.stops)):
+                tally = interrupted(prepared, Path(scratch) / "run", reference, kind, count, chance)
+                key = f"{kind}, {processes} process{'es' * (processes > 1)}"
+                report[key] = {**vars(tally), "failures": tally.failures()}
+                failures += [f"{key}: {text}" for text in tally.failures()]
+                print_tally(key, tally)
+                if options.json:
+                    atomic_json(options.json, report)
+    if failures:
+        raise SystemExit("\n".join(failures))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A training that nobody disturbed."""
+
+    processes: int
+    weights: str
+    steps: int
+    seconds: float
+    """From the start of the process to its end."""
+
+
+def prepared_run(folder: Path) -> Path:
+    """All stages before the training."""
+    command = [sys.executable, "-m", "genrec", "index", "demo", *OPTIONS, "--out", str(folder)]
+    subprocess.run(command, check=True)
+    return folder
+
+
+def undisturbed(prepared: Path, folder: Path, processes: int) -> Reference:
+    """The training that all others must equal."""
+    shutil.copytree(prepared, folder)
+    training, began = Training(folder, processes), time.monotonic()
+    if training.started().wait() != 0 or not training.is_done:
+        raise SystemExit((folder / "stderr.txt").read_text()[-3000:])
+    seconds = time.monotonic() - began
+    return Reference(processes, training.weights(), len(training.events("trained")), seconds)
+
+
+def interrupted(
+    prepared: Path, folder: Path, reference: Reference, kind: str, count: int, chance: random.Random
+) -> Tally:
+    """Trainings, one after the other, until they have been interrupted so many times."""
+    tally = Tally()
+    while tally.interruptions < count:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(prepared, folder)
+        training = Training(folder, reference.processes)
+        while not training.is_done:
+            process = training.started()
+            if tally.interruptions < count and is_alive_after(process, chance.uniform(0, reference.seconds)):
+                (kill if kind == "SIGKILL" else stop)(training, process, tally)
+            elif process.wait() != 0:
+                raise SystemExit((folder / "stderr.txt").read_text()[-3000:])
+        tally.add(training, reference)
+    return tally
+
+
+def is_alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether it still runs then."""
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def kill(training: Training, process: subprocess.Popen[bytes], tally: Tally) -> None:
+    """SIGKILL to all its processes; every second one when the next checkpoint is half written."""
+    while tally.interruptions % 2 and process.poll() is None and not training.is_saving():
+        time.sleep(_POLL_SECONDS)
+    if process.poll() is None:
+        tally.in_a_save += training.is_saving()
+        tally.interruptions += 1
+        for pid in [process.pid, *descendants(process.pid)]:  # workers of a launcher have sessions of their own
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes that it has started, and they."""
+    with suppress(FileNotFoundError):
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children + [inner for child in children for inner in descendants(child)]
+    return []
+
+
+def stop(training: Training, process: subprocess.Popen[bytes], tally: Tally) -> None:
+    """SIGTERM to the launched process, which passes it on if it has launched others; nothing if it is done already."""
+    if training.is_done:
+        process.wait()
+        return
+    began = time.monotonic()
+    process.terminate()
+    tally.exit_codes[process.wait()] += 1
+    tally.stop_seconds.append(time.monotonic() - began)
+    tally.interruptions += 1
+
+
+def print_tally(name: str, tally: Tally) -> None:
+    """One line each."""
+    figures = {
+        "interruptions": f"{tally.interruptions}, {tally.in_a_save} of them in a save",
+        "trainings": f"{tally.trainings}, {tally.other_weights} with other weights",
+        "steps": f"{tally.steps_run} run, {tally.steps_planned} planned",
+    }
+    if tally.stop_seconds:
+        median = statistics.median(tally.stop_seconds)
+        figures["seconds to stop"] = f"{median:.1f} at the median, {max(tally.stop_seconds):.1f} at most"
+        figures["exit codes"] = ", ".join(f"{code}: {times}" for code, times in sorted(tally.exit_codes.items()))
+        figures["stopped during"] = ", ".join(f"{phase}: {times}" for phase, times in sorted(tally.phases.items()))
+    print(plain_table((name, ""), list(figures.items())), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="What a training loses when it is killed or stopped.")
+    parser.add_argument("--kills", type=int, default=100, help="for each number of processes")
+    parser.add_argument("--stops", type=int, default=20, help="the same for SIGTERM")
+    parser.add_argument("--processes", default="1,2")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The generator under torchrun (gloo, CPU): two processes train as one does."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedType
+from safetensors.torch import save_file
+
+from genrec.data.batches import sequence_windows
+from genrec.data.epochs import HeldWindows
+from genrec.generator.config import GeneratorConfig
+from genrec.generator.losses import LossConfig
+from genrec.generator.model import Generator
+from genrec.generator.prefix_losses import PrefixLossConfig
+from genrec.generator.prefixes import Prefixes
+from genrec.training.checkpoint import CheckpointFolder
+from genrec.training.generator_objective import GeneratorObjective
+from genrec.training.loop_config import TrainingConfig
+from genrec.training.trainer import Trainer
+from trie import PrefixTrie
+
+torch.set_num_threads(1)
+folder, kind, gradient_accumulation = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+is_sharded, stops = sys.argv[4] == "sharded", sys.argv[5] == "stops"
+losses = {
+    "sampled": LossConfig(item_negatives=12),
+    "pointwise": LossConfig(prefix=PrefixLossConfig(kind="pointwise", eta=0.5)),
+    "pairwise": LossConfig(prefix=PrefixLossConfig(kind="pairwise", eta=0.5, num_negatives=6, target_share=0.3)),
+}
+random = np.random.default_rng(0)
+lengths = random.integers(3, 12, size=101)
+ends = np.cumsum(lengths)
+items = random.integers(40, size=ends[-1]).astype(np.int32)
+data = HeldWindows(items, sequence_windows(ends - lengths, ends, max_items=8))
+codes = np.stack([np.arange(40) // 8, np.arange(40) % 8, random.integers(3, size=40)], axis=1).astype(np.int32)
+torch.manual_seed(0)
+sizes = dict(width=16, num_heads=2, feed_forward_dim=32, encoder_layers=1, decoder_layers=1, dropout=0.0, max_items=8)
+generator = Generator(GeneratorConfig(level_sizes=(5, 8, 3), num_items=40, **sizes))
+generator.vocabulary.set_codes(torch.from_numpy(codes))
+accelerator = Accelerator(cpu=True)
+if is_sharded:  # which accelerate does on GPUs only, if it is merely asked to
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
+    accelerator.state.distributed_type, accelerator.state.fsdp_plugin = DistributedType.FSDP, plugin
+    assert accelerator.is_fsdp2
+
+
+class Notes:
+    steps = []
+
+    def on_step(self, state, *, num_targets, num_steps):
+        pass
+
+    def on_figures(self, state, figures):
+        self.steps.append(figures)
+
+    def on_event(self, event):
+        pass
+
+
+config = TrainingConfig(
+    epochs=14, batch_size=7, log_every_steps=1, gradient_accumulation=gradient_accumulation, loss=losses[kind]
+)
+prefixes = Prefixes(PrefixTrie.from_codes(codes, level_sizes=(5, 8, 3)))
+objective = GeneratorObjective(config.loss, generator.vocabulary, prefixes, torch.from_numpy(data.target_shares(40)))
+trainer = Trainer(
+    config,
+    objective,
+    accelerator=accelerator,
+    checkpoints=CheckpointFolder(folder / "checkpoints", fingerprint="a", writes=accelerator.is_main_process),
+    watcher=Notes(),
+    seed=0,
+)
+folder.mkdir(exist_ok=True)
+norms = []
+
+
+def validate(model, between):
+    assert not any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
+    norms.append(sum(float(parameter.detach().norm()) for parameter in model.parameters()))
+    if stops and len(norms) == 2:
+        accelerator.wait_for_everyone()
+        sys.exit(0)
+    return {"ndcg@10": norms[-1] / 1e6}
+
+
+state = trainer.train(generator, data, validate=validate)
+assert len(set(norms)) == len(norms)  # each time the weights were new
+if accelerator.is_main_process:
+    (folder / "steps.json").write_text(json.dumps(Notes.steps))
+    save_file({name: tensor.clone() for name, tensor in generator.state_dict().items()}, folder / "weights.safetensors")
+    (folder / "weights.json").write_text(json.dumps(state.loss_weights))
+"""
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def run(launcher, folder, kind, gradient_accumulation=1, sharded="whole", stops="goes on"):
+    script = folder.parent / "train.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, *launcher, script, folder, kind, str(gradient_accumulation), sharded, stops]
+    subprocess.run(command, env=environment, check=True, timeout=200)
+
+
+def trained(*arguments):
+    run(*arguments)
+    folder = arguments[1]
+    steps = json.loads((folder / "steps.json").read_text())
+    return steps, load_file(folder / "weights.safetensors"), json.loads((folder / "weights.json").read_text())
+
+
+def assert_same_losses(ours, theirs):
+    for our, their in zip(ours, theirs, strict=True):
+        assert our == pytest.approx(their, rel=1e-5, abs=1e-5)
+
+
+def largest_difference(ours, theirs):
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+
+
+@pytest.mark.parametrize("kind", ["sampled", "pointwise", "pairwise"])
+def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(tmp_path, kind):
+    one, weights, loss_weights = trained([], tmp_path / "one", kind)
+    two, other_weights, other_loss_weights = trained(TORCHRUN, tmp_path / "two", kind)
+    assert len(one) >= 200
+    assert_same_losses(one, two)
+    assert largest_difference(weights, other_weights) < 1e-4
+    assert loss_weights == pytest.approx(other_loss_weights, abs=1e-6)
+    in_parts, *_ = trained(TORCHRUN, tmp_path / "parts", kind, 2)
+    assert_same_losses(one, in_parts)
+
+
+def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(tmp_path):
+    one, weights, _ = trained([], tmp_path / "one", "sampled")
+    sharded, other_weights, _ = trained(TORCHRUN, tmp_path / "sharded", "sampled", 2, "sharded")
+    assert_same_losses(one, sharded)
+    assert largest_difference(weights, other_weights) < 1e-4
+    run(TORCHRUN, tmp_path / "stopped", "sampled", 1, "sharded", "stops")
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path / "stopped", copied)
+    on, other_weights, _ = trained([], tmp_path / "stopped", "sampled")
+    assert_same_losses(one[-len(on) :], on)
+    assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
+    on, other_weights, _ = trained(TORCHRUN, copied, "sampled", 1, "sharded")
+    assert_same_losses(one[-len(on) :], on)
+    assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
