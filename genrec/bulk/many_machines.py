@@ -42,8 +42,8 @@ class RayRunner:
         if not parts:
             return
         try:
-            import ray
-            import ray.data
+            import ray  # pyright: ignore[reportMissingImports]
+            import ray.data  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise MissingRay('Ray is not installed; pip install "genrec[ray]", or leave out --workers') from error
         ray.init(address=self.address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False)

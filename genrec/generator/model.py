@@ -64,7 +64,7 @@ class Generator(PreTrainedModel):
         self.dropout = Dropout(config.dropout)
         self.post_init()
 
-    def get_input_embeddings(self) -> None:
+    def get_input_embeddings(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """None: what it reads are items, which no single table of vectors stands for."""
 
     @property

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -47,7 +47,11 @@ def open_database() -> Iterator[DuckDBPyConnection]:
     It takes at most `_MEMORY` for itself; what is more goes to a temporary folder, which `TMPDIR` moves elsewhere.
     """
     with tempfile.TemporaryDirectory(prefix="genrec-duckdb-") as folder:
-        options = {"temp_directory": folder, "memory_limit": _MEMORY, "autoinstall_known_extensions": "false"}
+        options: dict[str, Any] = {
+            "temp_directory": folder,
+            "memory_limit": _MEMORY,
+            "autoinstall_known_extensions": "false",
+        }
         connection = duckdb.connect(config=options)
         try:
             connection.execute(
