@@ -3,7 +3,7 @@
     python -m benchmarks.streaming --users 100_000,1_000_000 --json FILE
 
 Made users with ten interactions on average, a catalogue of 2,000 items with codes by chance, a very small generator,
-one epoch and its validation. Data is prepared before; each training has a process of its own, whose peak is what counts.
+one epoch and its validation. Data is prepared before; each training has a process of its own, whose peak counts.
 """
 
 import argparse
