@@ -18,6 +18,7 @@ HEIGHTS = {
     "yaml_document": 1,
     "progress": 1,
     "stopping": 1,
+    "manifests": 2,
     "artifacts": 2,
     "data": 3,
     "stored_ids": 3,

@@ -16,6 +16,7 @@ from genrec.atomic_files import read_json
 from genrec.data.prepared import read_catalogue
 from genrec.errors import ArtifactError
 from genrec.generator.model import Generator
+from genrec.manifests import MANIFEST_FILE, check_manifest
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
 from genrec.stored_ids import load_prefix_trie, load_semantic_ids, trie_holds
 from genrec.strict_loading import load_dataclass
@@ -54,7 +55,12 @@ def recommendation_config(run: RunFolder) -> RecommendationConfig:
 
 
 def load_generator(folder: Path, *, device: str = "cpu") -> Generator:
-    """A saved generator; `ArtifactError` if it is missing or damaged."""
+    """A saved generator; `ArtifactError` if it is missing or damaged.
+
+    Files are compared with their `manifest.json`, which a run's generator has.
+    """
+    if (folder / MANIFEST_FILE).exists():
+        check_manifest(folder)
     try:
         generator = Generator.from_pretrained(folder)
         nn.Module.to(generator, device)  # in place; transformers hides its own `to` from type checkers

@@ -20,11 +20,11 @@ from torch.optim import Optimizer
 
 from genrec.atomic_files import atomic_folder
 from genrec.errors import ArtifactError, TrainingError
-from genrec.fingerprints import file_fingerprint
+from genrec.manifests import check_manifest, read_manifest, write_manifest
 from genrec.training.sharding import sharded_like, whole_tensors
 
 _log = logging.getLogger(__name__)
-_MODEL, _OPTIMIZER, _STATE, _MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,17 @@ class CheckpointFolder:
         """
         for folder in self._lasts():
             try:
-                if _manifest(folder)["fingerprint"] != self.fingerprint:
+                if read_manifest(folder).get("fingerprint") != self.fingerprint:
                     return None
                 return self._load(folder, model, optimizer)
             except ArtifactError as error:
-                _log.warning("%s: using the checkpoint before it", error)
+                _log.warning("checkpoint %s: using the one before it", error)
         return None
 
     def load_best(self, model: Module, step: int) -> None:
         """Put the best weights into the model; `ArtifactError` if they are missing or damaged."""
         folder = self.path / _best_name(step)
-        _check(folder)
+        check_manifest(folder)
         model.load_state_dict(_read_model(folder / _MODEL, model))
 
     def _lasts(self) -> list[Path]:
@@ -140,10 +140,10 @@ class CheckpointFolder:
         return sorted(self.path.glob("last-[0-9]*-step-[0-9]*"), reverse=True)
 
     def _load(self, folder: Path, model: Module, optimizer: Optimizer) -> "Loaded":
-        _check(folder)
+        check_manifest(folder)
         state = _read_state(folder / _STATE)
         if state.best_step:
-            _check(self.path / _best_name(state.best_step))
+            check_manifest(self.path / _best_name(state.best_step))
         return Loaded(state, _read_model(folder / _MODEL, model), _read_optimizer(folder / _OPTIMIZER, optimizer))
 
     def _write(self, name: str, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -151,8 +151,7 @@ class CheckpointFolder:
             for file, content in tensors.items():
                 save_tensors(content, folder / file)
             (folder / _STATE).write_text(json.dumps(state))
-            digests = {file: file_fingerprint(folder / file) for file in (*tensors, _STATE)}
-            (folder / _MANIFEST).write_text(json.dumps({"fingerprint": self.fingerprint, "files": digests}))
+            write_manifest(folder, fingerprint=self.fingerprint)
 
         try:
             atomic_folder(self.path / name, write)
@@ -178,23 +177,6 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         separate[name] = kept.clone() if kept.data_ptr() in taken else kept
         taken.add(separate[name].data_ptr())
     save_file(separate, path)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-        return {"fingerprint": str(manifest["fingerprint"]), "files": dict(manifest["files"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"checkpoint {folder / _MANIFEST} is missing or damaged ({error!r})") from error
-
-
-def _check(folder: Path) -> None:
-    """`ArtifactError` unless every file that the manifest lists is as it was written."""
-    for name, digest in _manifest(folder)["files"].items():
-        if not (folder / name).is_file():
-            raise ArtifactError(f"checkpoint {folder / name} is missing")
-        if file_fingerprint(folder / name) != digest:
-            raise ArtifactError(f"checkpoint {folder / name} is damaged: its SHA-256 is not the recorded one")
 
 
 def _read_state(path: Path) -> TrainingState:

@@ -29,6 +29,7 @@ from genrec.evaluation.metrics import metrics_at
 from genrec.generator.config import GeneratorConfig, GeneratorOptions
 from genrec.generator.model import Generator
 from genrec.generator.prefixes import Prefixes
+from genrec.manifests import write_manifest
 from genrec.progress import Progress
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
@@ -112,11 +113,16 @@ def train_generator(
         )
         state = trainer.train(generator, data, validate=partial(_validate, accelerator, inputs, plan, validation))
     if accelerator.is_main_process:
-        atomic_folder(run.generator, lambda folder: generator.save_pretrained(folder))
         choice = best_weight(_ranker(generator, inputs, plan)(*validation))
-        atomic_json(run.generator / RANKING_FILE, {"blend_weight": choice.weight, "validation_ndcg@10": choice.ndcg})
+        atomic_folder(run.generator, partial(_write_generator, generator, choice))
         run.append_log({"event": "trained to the end", "step": state.step, "best_step": state.best_step})
     return state
+
+
+def _write_generator(generator: Generator, choice: BlendChoice, folder: Path) -> None:
+    generator.save_pretrained(folder)
+    atomic_json(folder / RANKING_FILE, {"blend_weight": choice.weight, "validation_ndcg@10": choice.ndcg})
+    write_manifest(folder)
 
 
 def new_generator(semantic_ids: SemanticIDs, options: GeneratorOptions) -> Generator:
