@@ -118,7 +118,8 @@ def _bring(
         for other in stage.beside:
             if other not in beside and folder.of_baseline(other).metrics.exists():
                 progress.say(f"{other}: left out, it is of other data or options; `genrec baseline {other}` renews it")
-        unfinished = _wanted(name, config, folder, reads=stage.reads_unfinished)
+        # the data's fingerprint takes its time: only a stage with limits has another one for its scratch
+        unfinished = _wanted(name, config, folder, reads=stage.reads_unfinished) if stage.reads_unfinished else wanted
     wanted, unfinished, done = broadcast_object_list([wanted, unfinished, done])
     if done:
         progress.say(f"{name}: done before")

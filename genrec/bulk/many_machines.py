@@ -5,11 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.bulk.parts import Counts, Part, Work, finish
-from genrec.errors import InputError
-
-
-class MissingRay(InputError):
-    """Ray is not installed."""
+from genrec.errors import ConfigError
 
 
 class _Worker:
@@ -45,7 +41,7 @@ class RayRunner:
             import ray  # pyright: ignore[reportMissingImports]
             import ray.data  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise MissingRay('Ray is not installed; pip install "genrec[ray]", or leave out --workers') from error
+            raise ConfigError('Ray is not installed; pip install "genrec[ray]", or leave out --workers') from error
         ray.init(address=self.address, ignore_reinit_error=True, configure_logging=False, log_to_driver=False)
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = [{name: str(path.absolute()) for name, path in part._asdict().items()} for part in parts]
