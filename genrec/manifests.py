@@ -1,11 +1,11 @@
 """SHA-256 sums of a folder's files, beside them: safetensors notices no flipped bit, and JSON only some."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from genrec.errors import ArtifactError
 from genrec.fingerprints import file_fingerprint, files_of
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 MANIFEST_FILE = "manifest.json"
 
@@ -13,14 +13,14 @@ MANIFEST_FILE = "manifest.json"
 def write_manifest(folder: Path, **about: Any) -> None:
     """Put the sums of all files that are in the folder now into `manifest.json`, and what else is to be known."""
     files = {file.relative_to(folder).as_posix(): file_fingerprint(file) for file in files_of(folder)}
-    (folder / MANIFEST_FILE).write_text(json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST_FILE).write_bytes(sealed_json({**about, "files": files}))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What `write_manifest` wrote; `ArtifactError` if it is missing or damaged."""
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_sealed_json(path.read_bytes())
         return {**manifest, "files": {str(name): str(digest) for name, digest in manifest["files"].items()}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is missing or damaged ({error!r})") from error

@@ -12,7 +12,9 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-FORMAT_VERSION = 1
+from tokenizer.sealed_json import read_sealed_json, sealed_json
+
+FORMAT_VERSION = 2
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
@@ -41,12 +43,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_checkpoint(folder: Path, kind: str, config: Mapping[str, Any], arrays: Mapping[str, ndarray]) -> None:
-    """Write both files; config.json comes last and holds the SHA-256 of the weights, so that a half is noticed."""
+    """Write both files; config.json comes last and holds the SHA-256 of the weights and its own."""
     weights = save(dict(arrays))
     write_atomically(folder / WEIGHTS_FILE, lambda file: file.write(weights))
     header = {"format": FORMAT_VERSION, "tokenizer": kind, **config, "sha256": hashlib.sha256(weights).hexdigest()}
-    text = json.dumps(header, indent=2) + "\n"
-    write_atomically(folder / CONFIG_FILE, lambda file: file.write(text.encode()))
+    write_atomically(folder / CONFIG_FILE, lambda file: file.write(sealed_json(header)))
 
 
 def read_checkpoint(folder: Path, kind: str) -> Checkpoint:
@@ -88,12 +89,12 @@ def checked_array(folder: Path, arrays: Mapping[str, ndarray], name: str, shape:
 
 
 def _read_config(path: Path, kind: str) -> dict[str, Any]:
+    written = _read_bytes(path)
     try:
-        config = json.loads(_read_bytes(path).decode())
+        config = json.loads(written)
     except ValueError as error:
-        if not path.is_file():
-            raise
         raise ValueError(f"{path} is not valid JSON ({error}); fit the tokenizer again") from error
+    # format and kind first: another version may have sealed its config in another way
     if not isinstance(config, dict) or config.get("format") != FORMAT_VERSION:
         found = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise ValueError(
@@ -102,7 +103,10 @@ def _read_config(path: Path, kind: str) -> dict[str, Any]:
         )
     if config.get("tokenizer") != kind:
         raise ValueError(f"{path}: expected a {kind}, but found {config.get('tokenizer')!r}; load it with that class")
-    return config
+    try:
+        return read_sealed_json(written)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy both files again, or fit the tokenizer again") from error
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -11,14 +11,14 @@ from jaxtyping import Float, Int, Int32
 from numpy import ndarray
 
 from tokenizer.appending import free_ids
-from tokenizer.checkpoint import write_atomically
 from tokenizer.code_files import read_code_file
 from tokenizer.code_groups import group_numbers, shared_rows
 from tokenizer.contract import Tokenizer
 from tokenizer.last_level import LastLevelDistances, tokenizer_distances
+from tokenizer.sealed_npz import read_sealed_npz, write_sealed_npz
 from tokenizer.uniqueness import Collisions, check_collisions, told_apart
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,31 +196,28 @@ class SemanticIDs:
     def save(self, path: str | Path) -> None:
         """Write one .npz file, all or nothing."""
         arrays = {"format": np.array(FORMAT_VERSION), "codes": self.codes, "level_sizes": np.array(self.level_sizes)}
-        arrays["fingerprint"] = np.array(self.fingerprint)
         if self.item_ids is not None:
             arrays["item_ids"] = self.item_ids
-        write_atomically(Path(path), lambda file: np.savez(file, allow_pickle=False, **arrays))
+        write_sealed_npz(Path(path), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "SemanticIDs":
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file is missing, damaged, of another format, or not what its fingerprint says.
+            ValueError: the file is missing, damaged or of another format.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                if int(arrays["format"]) != FORMAT_VERSION:
-                    raise ValueError(f"format {int(arrays['format'])} is unknown, expected {FORMAT_VERSION}")
-                sizes = tuple(int(size) for size in arrays["level_sizes"])
-                loaded = cls(arrays["codes"], sizes, arrays.get("item_ids"))
-                if loaded.fingerprint != str(arrays["fingerprint"]):
-                    raise ValueError("its content does not match its fingerprint")
+            arrays = read_sealed_npz(Path(path))
+            if int(arrays["format"]) != FORMAT_VERSION:
+                raise ValueError(f"format {int(arrays['format'])} is unknown, expected {FORMAT_VERSION}")
+            sizes = tuple(int(size) for size in arrays["level_sizes"])
+            return cls(arrays["codes"], sizes, arrays.get("item_ids"))
         except FileNotFoundError as error:
             raise ValueError(f"{path} is missing: expected a file of semantic IDs; make them again") from error
         except Exception as error:  # damaged bytes make zipfile and numpy raise errors of many kinds
-            raise ValueError(f"{path} is not a whole file of semantic IDs ({error}); make them again") from error
-        return loaded
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise ValueError(f"{path} is not a whole file of semantic IDs ({reason}); make them again") from error
 
 
 def _check_codes(codes: ndarray, level_sizes: tuple[int, ...]) -> None:

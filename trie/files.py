@@ -72,7 +72,11 @@ def read_trie(folder: Path, *, mmap: bool, verify: bool) -> tuple[TrieArrays, He
     try:
         header = Header(tuple(content["level_sizes"]), tuple(content["fanout"]), bool(content["has_stop"]))
         named = {name: _read_array(folder / f"{name}.bin", about, mmap) for name, about in content["arrays"].items()}
-        return _trie_arrays(named, len(header.level_sizes)), header
+        arrays = _trie_arrays(named, len(header.level_sizes))
+        _check_lengths(arrays, header, folder)
+        if verify and arrays.order.max() != len(arrays.position) - 1:
+            raise TrieFileError(f"{folder / 'position.bin'} has an entry more or less than order.bin; {REMEDY}")
+        return arrays, header
     except (KeyError, TypeError, AttributeError) as error:
         raise TrieFileError(f"{folder / HEADER} is damaged: {error!r}; {REMEDY}") from None
 
@@ -85,6 +89,21 @@ def _trie_arrays(named: dict[str, ndarray], length: int) -> TrieArrays:
         order=named["order"],
         position=named["position"],
     )
+
+
+def _check_lengths(arrays: TrieArrays, header: Header, folder: Path) -> None:
+    """Whether every array has an entry for each node that the others count; a glance at their ends, nothing is read."""
+    nodes = [1, *map(len, arrays.token)]
+    children = [*map(len, arrays.token), len(arrays.order)]
+    for depth, (starts, number) in enumerate(zip(arrays.starts, zip(nodes, children, strict=True), strict=True)):
+        whole = len(starts.begin) > 0 and (starts.listed is None or len(starts.listed) == len(starts.begin))
+        if not whole or (starts.num_nodes, starts.num_children) != number:
+            raise TrieFileError(
+                f"{folder / f'begin{depth}.bin'} does not fit the other arrays: {number[0]} nodes of depth {depth} and "
+                f"{number[1]} children were expected; {REMEDY}"
+            )
+    if len(header.fanout) != len(header.level_sizes) or len(arrays.position) < len(arrays.order):
+        raise TrieFileError(f"{folder / HEADER} does not fit its arrays; {REMEDY}")
 
 
 def _read_array(path: Path, about: dict[str, Any], mmap: bool) -> ndarray:

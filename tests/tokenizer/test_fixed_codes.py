@@ -1,7 +1,5 @@
 """Codes that learn little or nothing: by chance, by first appearance, and clusters with a code by chance."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from tokenizer.contract import Decoder, Tokenizer
 from tokenizer.hierarchical_kmeans import HierarchicalKMeans, HierarchicalKMeansConfig
 from tokenizer.hybrid_codes import HybridCodes, HybridCodesConfig
 from tokenizer.random_codes import RandomCodes, hashed_codes
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 from tokenizer.sequential_codes import SequentialCodes, smallest_base
 
 
@@ -90,7 +89,7 @@ def test_a_saved_tokenizer_comes_back(fitted, tmp_path):
 def test_a_config_that_does_not_fit_is_refused_with_its_folder(fitted, tmp_path, changes, message):
     fitted.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_bytes(sealed_json(read_sealed_json(path.read_bytes()) | changes))
     with pytest.raises(ValueError, match=message) as raised:
         type(fitted).from_pretrained(tmp_path)
     assert str(tmp_path) in str(raised.value)

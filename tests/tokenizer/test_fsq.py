@@ -1,11 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from tokenizer.contract import Decoder, Tokenizer
 from tokenizer.fsq import FSQ, FSQConfig
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 QUICK = FSQConfig(epochs=15, batch_size=100, hidden_sizes=(16,))
 
@@ -115,7 +114,7 @@ def test_a_saved_fsq_comes_back(tmp_path, preparation):
 def test_a_config_that_does_not_fit_is_refused_with_its_folder(fitted, tmp_path, changes, message):
     fitted.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_bytes(sealed_json(read_sealed_json(path.read_bytes()) | changes))
     with pytest.raises(ValueError, match=message) as raised:
         FSQ.from_pretrained(tmp_path)
     assert str(tmp_path) in str(raised.value)

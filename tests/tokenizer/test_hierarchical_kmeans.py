@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -7,6 +5,7 @@ from safetensors.numpy import load_file
 from tokenizer.checkpoint import read_checkpoint, write_checkpoint
 from tokenizer.contract import Decoder, Tokenizer
 from tokenizer.hierarchical_kmeans import HierarchicalKMeans, HierarchicalKMeansConfig
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 RAW = HierarchicalKMeansConfig(preparation="raw", projection_dim=None)
 
@@ -178,7 +177,7 @@ def test_a_saved_tree_comes_back(tmp_path, config, num_levels):
 def test_a_config_that_does_not_fit_is_refused_with_its_folder(fitted, tmp_path, changes, message):
     fitted.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_bytes(sealed_json(read_sealed_json(path.read_bytes()) | changes))
     with pytest.raises(ValueError, match=message) as raised:
         HierarchicalKMeans.from_pretrained(tmp_path)
     assert str(tmp_path) in str(raised.value)

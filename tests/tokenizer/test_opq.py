@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 
 from tokenizer.contract import Decoder, Tokenizer
 from tokenizer.opq import OPQ, OPQConfig
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 QUICK = OPQConfig(rotation_iterations=5, iterations=10)
 
@@ -156,7 +156,7 @@ def test_a_saved_opq_comes_back(tmp_path, preparation):
 def test_a_config_that_does_not_fit_is_refused_with_its_folder(fitted, tmp_path, changes, message):
     fitted.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_bytes(sealed_json(read_sealed_json(path.read_bytes()) | changes))
     with pytest.raises(ValueError, match=message) as raised:
         OPQ.from_pretrained(tmp_path)
     assert str(tmp_path) in str(raised.value)

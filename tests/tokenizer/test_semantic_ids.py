@@ -109,17 +109,15 @@ def test_a_missing_file_is_named(tmp_path):
         SemanticIDs.load(tmp_path / "ids.npz")
 
 
-def test_a_flipped_bit_anywhere_is_noticed_or_harmless(tmp_path):
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     ids = SemanticIDs.from_codes(CODES, item_ids=ITEM_IDS)
     path = tmp_path / "ids.npz"
     ids.save(path)
     whole = path.read_bytes()
     for place in range(0, len(whole), 37):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        try:
-            assert SemanticIDs.load(path).fingerprint == ids.fingerprint
-        except ValueError as error:
-            assert "ids.npz" in str(error)
+        with pytest.raises(ValueError, match=r"ids\.npz"):
+            SemanticIDs.load(path)
 
 
 @pytest.mark.parametrize("length", [0, 10, 500])

@@ -1,15 +1,14 @@
 """The contract that RQVAE and ResidualKMeans share, and what is kept on disk."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
 from tokenizer import RQVAE, ResidualKMeans, ResidualKMeansConfig, RQVAEConfig, health
-from tokenizer.checkpoint import write_checkpoint
+from tokenizer.checkpoint import read_checkpoint, write_checkpoint
 from tokenizer.contract import Decoder, Tokenizer
+from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 QUICK = {
     RQVAE: RQVAEConfig(epochs=30, batch_size=256, learning_rate=3e-3),
@@ -120,7 +119,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 1, but found 99"),
+        ({"format": 99}, "format 2, but found 99"),
         ({"tokenizer": "Other"}, "but found 'Other'"),
         ({"codebook_size": 8}, r"array '[a-z.0]+' as float32 \((3, )?8,"),
         ({"num_levels": "three"}, "whole number for 'num_levels', but found 'three'"),
@@ -131,7 +130,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(fitted, tmp_path):
 def test_a_config_that_does_not_fit_is_refused_by_name(fitted, tmp_path, changes, message):
     fitted.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_bytes(sealed_json(read_sealed_json(path.read_bytes()) | changes))
     with pytest.raises(ValueError, match=message) as raised:
         type(fitted).from_pretrained(tmp_path)
     assert str(tmp_path) in str(raised.value)
@@ -139,7 +138,7 @@ def test_a_config_that_does_not_fit_is_refused_by_name(fitted, tmp_path, changes
 
 def test_a_cut_config_is_refused_by_name(fitted, tmp_path):
     fitted.save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text('{"format": 1,')
+    (tmp_path / "config.json").write_text('{"format": 2,')
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
         type(fitted).from_pretrained(tmp_path)
 
@@ -148,7 +147,7 @@ def test_stored_weights_that_are_not_finite_are_refused_by_name(fitted, tmp_path
     fitted.save_pretrained(tmp_path)
     arrays = load_file(tmp_path / "model.safetensors")
     arrays["corrections"][1, 2, 3] = np.nan
-    stored = json.loads((tmp_path / "config.json").read_text())
+    stored, _ = read_checkpoint(tmp_path, type(fitted).__name__)
     kept = {key: stored[key] for key in stored.keys() - {"format", "tokenizer", "sha256"}}
     write_checkpoint(tmp_path, type(fitted).__name__, kept, arrays)
     with pytest.raises(ValueError, match=r"model\.safetensors: array 'corrections' holds NaN"):
