@@ -78,6 +78,7 @@ class RunFolder:
         self.items = self.path / "items.parquet"
         self.sequences = self.path / "sequences.parquet"
         self.embeddings = self.path / "embeddings.npy"
+        self.encoder_fit = self.path / "encoder_fit"
         self.tokenizer = self.path / "tokenizer"
         self.semantic_ids = self.path / "semantic_ids.npz"
         self.code_names = self.path / "code_names.json"

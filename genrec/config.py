@@ -39,6 +39,8 @@ class ExperimentConfig:
     """Everything that a run depends on, besides the data files and the code."""
 
     seed: int = 0
+    earlier_run: str | None = None
+    """Folder of a trained run to go on from: known items keep their IDs, new ones are coded, its weights go on."""
     data: DataConfig = field(default_factory=DataConfig)
     embeddings: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

@@ -29,7 +29,8 @@ from genrec.atomic_files import atomic_write, read_json, remove
 from genrec.config import ExperimentConfig, load_config, to_yaml
 from genrec.data.sequence_file import count_cases
 from genrec.data.sources.files import data_folder
-from genrec.errors import ArtifactError, DataError, InputError
+from genrec.earlier_run.run import check_same_choices
+from genrec.errors import ArtifactError, ConfigError, DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
 from genrec.stages import BASELINE_STAGES, STAGES, Run, Worked
@@ -72,6 +73,11 @@ def run_pipeline(
         raise ValueError("a config object takes no overrides, and needs a run folder in `out`")
     folder = RunFolder(out if out is not None else Path("runs") / Path(str(config)).stem)
     progress = progress or Silence()
+    if loaded.earlier_run is not None:
+        if Path(loaded.earlier_run).resolve() == folder.path.resolve():
+            raise ConfigError(f"earlier_run is {folder.path}, the run itself; choose another folder with --out")
+        sections = {name: getattr(loaded, name) for name in ("embeddings", "tokenizer", "generator")}
+        check_same_choices(loaded.earlier_run, **sections)
     trained = loaded.baselines.named(until).training if until in BASELINE_STAGES else loaded.training
     accelerator = make_accelerator(trained, folder.path)
     with _held(folder) if accelerator.is_main_process else nullcontext():

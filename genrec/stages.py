@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,18 +24,27 @@ from genrec.data.embeddings import Embedded, embed_texts, item_texts
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_catalogue, read_prepared, write_prepared
 from genrec.data.sequence_file import SequenceFile
-from genrec.data.sources.files import data_files
 from genrec.data.vector_files import read_vectors
 from genrec.data.world import make_world
+from genrec.earlier_run.embedding import embed_newer, keep_encoder_fit
+from genrec.earlier_run.run import EarlierRun
+from genrec.earlier_run.tokenization import tokenize_newer
 from genrec.evaluation.case_figures import CASE_FILE
 from genrec.evaluation.stage import EvaluationInputs, evaluate_run
-from genrec.fingerprints import file_fingerprint, plain
+from genrec.fingerprints import plain
 from genrec.progress import Progress
 from genrec.recommendation.recommender import Recommender, best_device
+from genrec.stage_inputs import (
+    baseline_choices,
+    data_inputs,
+    embedding_inputs,
+    evaluation_choices,
+    tokenizer_inputs,
+    training_choices,
+)
 from genrec.stored_ids import load_prefix_trie, load_semantic_ids
 from genrec.tokenization.report import as_json, health_of, names_of, write_figures
 from genrec.tokenization.semantic_ids import KnownItems, Tokenized, fit_semantic_ids, read_semantic_ids
-from genrec.training.loop_config import as_it_matters
 from genrec.training.stage import TrainingInputs, TrainingPlan, train_generator
 from trie import PrefixTrie
 
@@ -104,8 +113,15 @@ def _prepare(run: Run) -> None:
 
 def _embed(run: Run) -> None:
     catalogue, options = _prepared(run).catalogue, run.config.embeddings
+    remove(run.folder.encoder_fit)
     if options.file is not None:
         embedded = Embedded(read_vectors(run.data_dir / options.file, catalogue.item_ids), {"encoder": options.file})
+    elif run.config.earlier_run is not None:
+        earlier = EarlierRun.read(run.config.earlier_run)
+        with run.progress.bar("embed") as bar:
+            embedded = embed_newer(earlier, catalogue, options, bar=bar)
+        if embedded.about["encoder"] == "tfidf":
+            keep_encoder_fit(earlier, run.folder)
     else:
         with run.progress.bar("embed") as bar:
             embedded = embed_texts(item_texts(catalogue, options), options, seed=run.config.seed, progress=bar)
@@ -117,10 +133,17 @@ def _embed(run: Run) -> None:
 def _tokenize(run: Run) -> None:
     options, prepared = run.config.tokenizer, _prepared(run)
     item_ids = prepared.catalogue.item_ids
-    if options.codes is not None:
-        tokenized = read_semantic_ids(run.data_dir / options.codes, item_ids, options)
+    codes = None if options.codes is None else run.data_dir / options.codes
+    content = np.load(run.folder.embeddings, allow_pickle=False) if options.reads_content else None
+    if run.config.earlier_run is not None:
+        newer = tokenize_newer(EarlierRun.read(run.config.earlier_run), item_ids, content, options, codes=codes)
+        tokenized = newer.tokenized
+        run.progress.say(f"  {len(item_ids) - newer.num_new} items keep their IDs, {newer.num_new} are new")
+        if newer.drift is not None:
+            run.progress.say(newer.drift.table())
+    elif codes is not None:
+        tokenized = read_semantic_ids(codes, item_ids, options)
     else:
-        content = np.load(run.folder.embeddings, allow_pickle=False) if options.reads_content else None
         items = KnownItems(item_ids, content, training_sequences(prepared.interactions, prepared.splits))
         with run.progress.bar("tokenize") as bar:
             tokenized = fit_semantic_ids(items, options, seed=run.config.seed, progress=bar)
@@ -164,6 +187,7 @@ def _train(run: Run) -> Worked:
         load_semantic_ids(run.folder),
         load_prefix_trie(run.folder),
         _content(run) if config.tokenizer.reads_content else None,
+        None if config.earlier_run is None else EarlierRun.read(config.earlier_run),
     )
     state = train_generator(
         run.folder,
@@ -223,52 +247,14 @@ def _content(run: Run) -> Float32[ndarray, "items content_dim"]:
     return np.load(run.folder.embeddings, mmap_mode="r", allow_pickle=False)
 
 
-def _data_files(config: ExperimentConfig, data_dir: Path) -> Any:
-    files = [name for name in (config.data.interactions, config.data.items) if name is not None]
-    parts = [part for name in files for part in data_files(data_dir / name)]
-    choices = plain(config.data)
-    if config.data.format != "world":
-        del choices["world"]
-    return choices, config.seed, [file_fingerprint(part) for part in parts]
-
-
-def _vector_files(config: ExperimentConfig, data_dir: Path) -> Any:
-    file = config.embeddings.file
-    return config.embeddings, config.seed, None if file is None else file_fingerprint(data_dir / file)
-
-
-def _tokenizer_files(config: ExperimentConfig, data_dir: Path) -> Any:
-    options = config.tokenizer
-    if options.codes is None:
-        return options.used(), config.seed
-    return options.chosen_collisions, file_fingerprint(data_dir / options.codes)
-
-
-def _training_choices(config: ExperimentConfig, data_dir: Path, *, without_limits: bool = False) -> Any:
-    recommendation, training = config.recommendation, as_it_matters(config.training, without_limits=without_limits)
-    lists = (recommendation.beam_size, recommendation.candidates, recommendation.score)
-    return config.generator, training, lists, recommendation.rank, recommendation.blend_weight, config.seed
-
-
-def _evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:
-    """The run is measured on its own items, so what is done with added ones does not count."""
-    return config.evaluation, replace(config.recommendation, added_items_boost=1.0)
-
-
-def _baseline_choices(name: str, config: ExperimentConfig, data_dir: Path, *, without_limits: bool = False) -> Any:
-    choices = plain(config.baselines.named(name))
-    training = as_it_matters(config.baselines.named(name).training, without_limits=without_limits)
-    return choices | {"training": plain(training)}, config.seed
-
-
 _BASELINE_AFTER = {"tiger": ("prepare", "index"), "sasrec_content": ("prepare", "embed")}
 
 
 def _baseline_stage(name: str) -> Stage:
     return Stage(
         partial(_baseline, name),
-        partial(_baseline_choices, name),
-        reads_unfinished=partial(_baseline_choices, name, without_limits=True),
+        partial(baseline_choices, name),
+        reads_unfinished=partial(baseline_choices, name, without_limits=True),
         after=_BASELINE_AFTER.get(name, ("prepare",)),
         needs_content="embed" in _BASELINE_AFTER.get(name, ()),
         scratch=(f"baselines/{name}/checkpoints",),
@@ -277,11 +263,11 @@ def _baseline_stage(name: str) -> Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "prepare": Stage(_prepare, _data_files, after=(), writes=("prepare.json",)),
-    "embed": Stage(_embed, _vector_files, after=("prepare",), writes=("embeddings.json",)),
+    "prepare": Stage(_prepare, data_inputs, after=(), writes=("prepare.json",)),
+    "embed": Stage(_embed, embedding_inputs, after=("prepare",), writes=("embeddings.json",)),
     "tokenize": Stage(
         _tokenize,
-        _tokenizer_files,
+        tokenizer_inputs,
         after=("prepare", "embed"),
         writes=("semantic_ids.json", "code_names.json", "tokenizer"),
         together=True,
@@ -289,8 +275,8 @@ STAGES: Mapping[str, Stage] = {
     "index": Stage(_index, lambda config, data_dir: None, after=("tokenize",)),
     "train": Stage(
         _train,
-        _training_choices,
-        reads_unfinished=partial(_training_choices, without_limits=True),
+        training_choices,
+        reads_unfinished=partial(training_choices, without_limits=True),
         after=("prepare", "embed", "index"),
         writes=("generator",),
         scratch=("checkpoints",),
@@ -298,7 +284,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "evaluate": Stage(
         _evaluate,
-        _evaluation_choices,
+        evaluation_choices,
         after=("prepare", "train"),
         writes=(CASE_FILE,),
         beside=tuple(BASELINE_OUTPUTS),

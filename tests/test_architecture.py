@@ -26,10 +26,12 @@ HEIGHTS = {
     "additions": 4,
     "generator": 4,
     "recommendation": 5,
+    "earlier_run": 5,
     "evaluation": 6,  # its stage shows the counting baselines
     "baselines": 6,  # those that are trained take the loop as it is
     "training": 6,
     "config": 8,
+    "stage_inputs": 9,
     "stages": 9,
     "pipeline": 10,
     "tables": 11,
@@ -75,7 +77,7 @@ def test_imports_inside_genrec_point_down(file):
 def test_owners_of_configs_do_not_know_the_experiment():
     for file in FILES:
         if (
-            file.name not in {"pipeline.py", "stages.py", "cli.py", "config.py"}
+            file.name not in {"pipeline.py", "stages.py", "stage_inputs.py", "cli.py", "config.py"}
             and file != ROOT / "genrec" / "__init__.py"
         ):
             assert "genrec.config" not in set(imported_modules(file)), f"{file} imports genrec.config"

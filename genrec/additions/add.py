@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from genrec.additions.coding import Coded, file_codes, tokenizer_codes
+from genrec.additions.coding import append_coded, file_codes, tokenizer_codes
 from genrec.additions.embedding import embedded_vectors, known_vectors
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.new_items import NewItems, read_new_items, vectors_from_file
@@ -84,7 +84,7 @@ def add_items(
         else:
             content = _content(finished, new, codes, vectors, progress)
             coded = tokenizer_codes(finished, content, first_row=len(table), num_items=len(new.catalogue))
-        grown = _appended(table, new, coded, finished)
+        grown = append_coded(table, coded, new.catalogue.item_ids, finished)
         write_additions(folder, _joined(earlier, new, content, grown), base=finished.semantic_ids)
         folder.append_log({"event": "items added", "items": len(new.catalogue), "catalogue": len(grown)})
     item_ids = tuple(new.catalogue.item_ids.tolist())
@@ -112,18 +112,6 @@ def _content(
         return vectors_from_file(run, Path(vectors), new, width=known_vectors(run).shape[1])
     with progress.bar("embed") as bar:
         return embedded_vectors(run, new.catalogue, bar=bar)
-
-
-def _appended(table: SemanticIDs, new: NewItems, coded: Coded, run: FinishedRun) -> SemanticIDs:
-    try:
-        return table.append(
-            coded.codes,
-            new.catalogue.item_ids,
-            collisions=run.made_by["collisions"],
-            last_level_distances=coded.distances,
-        )
-    except ValueError as error:
-        raise DataError(f"the codes of the new items do not fit to those of {run.path}: {error}") from error
 
 
 def _joined(

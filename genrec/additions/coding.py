@@ -10,7 +10,7 @@ from genrec.additions.embedding import known_vectors
 from genrec.additions.finished_run import FinishedRun
 from genrec.errors import ArtifactError, DataError
 from genrec.tokenization.fitted import FittedTokenizer
-from tokenizer import Drift, drift
+from tokenizer import Drift, SemanticIDs, drift
 from tokenizer.code_files import read_code_file
 from tokenizer.last_level import LastLevelDistances, tokenizer_distances
 
@@ -32,7 +32,7 @@ def tokenizer_codes(
     `vectors`: the content of the items in the rows from `first_row` on; None where the kind reads none.
     """
     content = None if vectors is None else known_vectors(run)
-    fitted = fitted_tokenizer(run, content)
+    fitted = fitted_tokenizer(run)
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
     codes, old = fitted.tokenizer.encode(new), fitted.as_if_later(content)
     return Coded(
@@ -42,18 +42,11 @@ def tokenizer_codes(
     )
 
 
-def fitted_tokenizer(run: FinishedRun, content: Float[ndarray, "items embedding_dim"] | None) -> FittedTokenizer:
-    """The run's tokenizer, and the map to what it reads. `ArtifactError` if it is missing or damaged.
-
-    `content`: the vectors of the run's own items; None where the kind reads none.
-    """
+def fitted_tokenizer(run: FinishedRun) -> FittedTokenizer:
+    """The run's tokenizer, and the map to what it reads. `ArtifactError` if it is missing or damaged."""
+    kind, weight = run.made_by["kind"], run.made_by["collaborative_weight"]
     try:
-        return FittedTokenizer.load(
-            run.folder.tokenizer,
-            kind=run.made_by["kind"],
-            collaborative_weight=run.made_by["collaborative_weight"],
-            content=content,
-        )
+        return FittedTokenizer.load(run.folder.tokenizer, kind=kind, collaborative_weight=weight)
     except ValueError as error:
         raise ArtifactError(f"{error}; make it with `genrec tokenize {run.path}`") from error
 
@@ -70,3 +63,13 @@ def file_codes(run: FinishedRun, path: Path, item_ids: ndarray) -> Coded:
             "give as many"
         )
     return Coded(codes)
+
+
+def append_coded(table: SemanticIDs, coded: Coded, item_ids: ndarray, run: FinishedRun) -> SemanticIDs:
+    """The run's table with these items behind the others; `DataError` if their codes do not fit to it."""
+    try:
+        return table.append(
+            coded.codes, item_ids, collisions=run.made_by["collisions"], last_level_distances=coded.distances
+        )
+    except ValueError as error:
+        raise DataError(f"the codes of the new items do not fit to those of {run.path}: {error}") from error

@@ -39,8 +39,9 @@ def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[n
     rows = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
     known_texts = item_texts(run.catalogue, options)
     texts = [known_texts[row] for row in rows] + item_texts(new, options)
-    embedded = embed_texts(texts, options, seed=run.config.get("seed", 0), fitted_on=known_texts, progress=bar)
     about = read_json(run.folder.path / "embeddings.json")
+    seed = about.get("seed", run.config.get("seed", 0))
+    embedded = embed_texts(texts, options, seed=seed, fitted_on=run.texts_of_fit(options), progress=bar)
     if embedded.about != about:
         raise DataError(_changed(run, about, embedded.about))
     expected, found = np.asarray(vectors[rows]), embedded.vectors[: len(rows)]

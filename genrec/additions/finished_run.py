@@ -8,6 +8,7 @@ import yaml
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import read_json
 from genrec.data.catalogue import Catalogue
+from genrec.data.embeddings import EmbeddingConfig, item_texts
 from genrec.data.prepared import read_catalogue
 from genrec.errors import ArtifactError
 from genrec.stored_ids import load_semantic_ids
@@ -53,6 +54,11 @@ class FinishedRun:
     def section(self, name: str, cls: type[Section]) -> Section:
         """One section of the run's config. `ConfigError` if it is not as documented."""
         return load_dataclass(cls, self.config.get(name, {}), source=f"{self.folder.config}, section {name}")
+
+    def texts_of_fit(self, options: EmbeddingConfig) -> list[str]:
+        """The item texts that an encoder such as TF-IDF learned from: the run's own, or those of an earlier run."""
+        fit = self.folder.encoder_fit
+        return item_texts(read_catalogue(fit) if fit.exists() else self.catalogue, options)
 
     @property
     def path(self) -> str:

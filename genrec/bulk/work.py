@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrec.additions.coding import fitted_tokenizer
-from genrec.additions.embedding import embedded_vectors, known_vectors
+from genrec.additions.embedding import embedded_vectors
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.new_items import read_new_items
 from genrec.artifacts import RunFolder
@@ -64,7 +64,7 @@ class Tokenizing:
                 f"the codes of {run.path} were made by {kind or 'a file'}, which codes no items by their vectors; "
                 "choose a run with another tokenizer.kind"
             )
-        return partial(_tokenize, fitted_tokenizer(run, known_vectors(run)))
+        return partial(_tokenize, fitted_tokenizer(run))
 
 
 @dataclass(frozen=True)

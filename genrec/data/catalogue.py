@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from numpy import ndarray
 
 
@@ -35,6 +35,12 @@ class Catalogue:
         missing = [""] * len(added)
         fields = {name: texts + added.fields.get(name, missing) for name, texts in self.fields.items()}
         return Catalogue(np.concatenate([self.item_ids, added.item_ids]), fields)
+
+    def take(self, rows: Int64[ndarray, " rows"]) -> "Catalogue":
+        """The items in these rows alone."""
+        return Catalogue(
+            self.item_ids[rows], {name: [texts[row] for row in rows] for name, texts in self.fields.items()}
+        )
 
     def title(self, row: int) -> str:
         """The item's title; its item_id where it has none."""

@@ -26,7 +26,7 @@ from tokenizer import (
 )
 from tokenizer.hybrid_codes import HybridCodesConfig
 
-COLLABORATIVE_FOLDER = "collaborative"
+COLLABORATIVE_FOLDER, BLEND_FOLDER = "collaborative", "blend"
 _CLASS_OF: dict[str, Any] = {
     "rqvae": RQVAE,
     "residual_kmeans": ResidualKMeans,
@@ -75,29 +75,20 @@ class FittedTokenizer:
         return inputs(content, None if self.collaborative is None else self.collaborative.vectors, self.blend)
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer into the folder, and collaborative vectors into one below it."""
+        """Write the tokenizer into the folder, and collaborative vectors and a blend into those below it."""
         self.tokenizer.save_pretrained(folder)
         if self.collaborative is not None:
             self.collaborative.save(folder / COLLABORATIVE_FOLDER)
+        if self.blend is not None:
+            self.blend.save(folder / BLEND_FOLDER)
 
     @classmethod
-    def load(
-        cls,
-        folder: Path,
-        *,
-        kind: TokenizerKind,
-        collaborative_weight: float,
-        content: Float[ndarray, "items content_dim"] | None,
-    ) -> "FittedTokenizer":
-        """Read what `save` wrote; `content` is that of the items of the fit.
-
-        Raises:
-            ValueError: a file is missing or damaged.
-        """
+    def load(cls, folder: Path, *, kind: TokenizerKind, collaborative_weight: float) -> "FittedTokenizer":
+        """Read what `save` wrote. Raises ValueError for a file that is missing or damaged."""
         tokenizer, collaborative = load_tokenizer(folder), None
         if kind in ("collaborative", "hybrid") or collaborative_weight:
             collaborative = Collaborative.load(folder / COLLABORATIVE_FOLDER)
-        return cls(tokenizer, kind, collaborative, fitted_blend(content, collaborative, weight=collaborative_weight))
+        return cls(tokenizer, kind, collaborative, Blend.load(folder / BLEND_FOLDER) if collaborative_weight else None)
 
 
 def fit_tokenizer(

@@ -17,7 +17,7 @@ from tokenizer.checkpoint import checked_array, read_checkpoint, stored_count, w
 from tokenizer.contract import ENCODE_ITEMS
 from tokenizer.preparation import Preparation, mean_and_deviation
 
-_KIND = "CollaborativeVectors"
+_KIND, _BLEND = "CollaborativeVectors", "Blend"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,25 @@ class Blend:
             for share, variance in zip(shares, variances, strict=True)
         )
         return cls(*preparations, (first, second))
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `config.json`: items that come later are weighed as those of the fit were."""
+        parts = {"content": self.content, "collaborative": self.collaborative}
+        about = {**{f"{name}_dim": part.dim for name, part in parts.items()}, "factors": list(self.factors)}
+        arrays = {f"{name}.{key}": array for name, part in parts.items() for key, array in part.arrays().items()}
+        write_checkpoint(folder, _BLEND, about, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Blend":
+        """Read what `save` wrote. Raises ValueError for a file that is missing or damaged."""
+        stored, arrays = read_checkpoint(folder, _BLEND)
+
+        def preparation(name: str) -> Preparation:
+            own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            return Preparation.from_arrays(folder, own, stored_count(folder, stored, f"{name}_dim"), None)
+
+        first, second = map(float, stored["factors"])
+        return cls(preparation("content"), preparation("collaborative"), (first, second))
 
     def apply(
         self, content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"]

@@ -23,6 +23,8 @@ from genrec.data.epochs import require_windows
 from genrec.data.interactions import Interactions
 from genrec.data.sequence_file import SequenceFile, StoredWindows, ValidationSample
 from genrec.data.splits import Cases
+from genrec.earlier_run.run import EarlierRun
+from genrec.earlier_run.weights import start_from
 from genrec.evaluation.blend_weights import BLEND_WEIGHTS, BlendChoice, best_weight, ranks_by_weight
 from genrec.evaluation.evaluate import turns_of
 from genrec.evaluation.metrics import metrics_at
@@ -54,6 +56,8 @@ class TrainingInputs(NamedTuple):
     prefix_trie: PrefixTrie
     content: Float32[ndarray, "items content_dim"] | None
     """None where the semantic IDs were made without."""
+    earlier: EarlierRun | None = None
+    """The run whose weights the training begins with; None: at random, items' vectors at their content."""
 
 
 class TrainingPlan(NamedTuple):
@@ -93,7 +97,9 @@ def train_generator(
     validation = inputs.sequences.validation_sample(at_most=plan.training.validation_users, seed=plan.seed)
     torch.manual_seed(plan.seed)
     generator = new_generator(inputs.semantic_ids, plan.generator)
-    if plan.training.content_start and inputs.content is not None:
+    if inputs.earlier is not None:
+        start_from(generator, inputs.earlier, inputs.catalogue.item_ids)
+    elif plan.training.content_start and inputs.content is not None:
         scale, width = plan.training.content_start, plan.generator.width
         generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
     checkpoints = CheckpointFolder(

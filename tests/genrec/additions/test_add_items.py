@@ -32,8 +32,7 @@ def test_new_items_get_the_codes_that_the_fitted_tokenizer_gives_them(shop, run,
     add_items(run, shop / "late.jsonl")
     vectors = np.load(run / "additions" / "000001" / "embeddings.npy")
     assert vectors.shape == (15, 16)
-    content = np.load(run / "embeddings.npy")
-    fitted = FittedTokenizer.load(run / "tokenizer", kind="residual_kmeans", collaborative_weight=0.5, content=content)
+    fitted = FittedTokenizer.load(run / "tokenizer", kind="residual_kmeans", collaborative_weight=0.5)
     codes = fitted.tokenizer.encode(fitted.inputs_of_later(vectors, first_row=135, num_items=15))
     ids = [tuple(row) for row in table_of(run).codes.tolist()]
     assert [one[:2] for one in ids[135:]] == [tuple(row[:2]) for row in codes.tolist()]

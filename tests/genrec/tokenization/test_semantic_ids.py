@@ -44,7 +44,7 @@ def test_a_loaded_tokenizer_codes_the_known_items_as_before(items, kind, tmp_pat
     tokenized = fit_semantic_ids(items, config, seed=0)
     tokenized.fitted.save(tmp_path)
     weight = config.blended_weight
-    loaded = FittedTokenizer.load(tmp_path, kind=kind, collaborative_weight=weight, content=items.content)
+    loaded = FittedTokenizer.load(tmp_path, kind=kind, collaborative_weight=weight)
     assert np.array_equal(loaded.tokenizer.encode(tokenized.inputs), tokenized.codes)
     known = loaded.inputs_of_known(items.content)
     assert known is None if kind == "sequential" else np.array_equal(known, tokenized.inputs)
@@ -55,7 +55,7 @@ def test_a_blend_is_made_again_for_later_items(items, tmp_path):
     tokenized = fit_semantic_ids(items, config, seed=0)
     assert tokenized.inputs.shape == (90, 12 + 8)
     tokenized.fitted.save(tmp_path)
-    loaded = FittedTokenizer.load(tmp_path, kind="residual_kmeans", collaborative_weight=0.4, content=items.content)
+    loaded = FittedTokenizer.load(tmp_path, kind="residual_kmeans", collaborative_weight=0.4)
     later = loaded.inputs_of_later(items.content[:5], first_row=90, num_items=5)
     assert np.array_equal(later[:, :12], tokenized.inputs[:5, :12])  # the content's part is the same
     assert later.shape == (5, 20) and not np.array_equal(later[:, 12:], tokenized.inputs[:5, 12:])
