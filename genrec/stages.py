@@ -14,17 +14,17 @@ from numpy import ndarray
 
 from genrec.additions.stored import discard_stale_additions
 from genrec.artifacts import BASELINE_OUTPUTS, RunFolder
-from genrec.atomic_files import atomic_json, atomic_write, read_json, remove
+from genrec.atomic_files import atomic_json, read_json, remove
 from genrec.baselines.trained import CodedItems
 from genrec.baselines.training import BaselineInputs, train_baseline
 from genrec.config import ExperimentConfig
 from genrec.data.catalogue import Catalogue
 from genrec.data.collaborative import training_sequences
-from genrec.data.embeddings import Embedded, embed_texts, item_texts
+from genrec.data.embeddings import item_texts, load_encoder
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_catalogue, read_prepared, write_prepared
 from genrec.data.sequence_file import SequenceFile
-from genrec.data.vector_files import read_vectors
+from genrec.data.vector_files import read_vectors, write_vectors
 from genrec.data.world import make_world
 from genrec.earlier_run.embedding import embed_newer, keep_encoder_fit
 from genrec.earlier_run.run import EarlierRun
@@ -114,27 +114,31 @@ def _prepare(run: Run) -> None:
 def _embed(run: Run) -> None:
     catalogue, options = _prepared(run).catalogue, run.config.embeddings
     remove(run.folder.encoder_fit)
-    if options.file is not None:
-        embedded = Embedded(read_vectors(run.data_dir / options.file, catalogue.item_ids), {"encoder": options.file})
-    elif run.config.earlier_run is not None:
-        earlier = EarlierRun.read(run.config.earlier_run)
-        with run.progress.bar("embed") as bar:
-            embedded = embed_newer(earlier, catalogue, options, bar=bar)
-        if embedded.about["encoder"] == "tfidf":
-            keep_encoder_fit(earlier, run.folder)
-    else:
-        with run.progress.bar("embed") as bar:
-            embedded = embed_texts(item_texts(catalogue, options), options, seed=run.config.seed, progress=bar)
-    atomic_write(run.folder.embeddings, lambda path: np.save(path, embedded.vectors))
-    atomic_json(run.folder.path / "embeddings.json", embedded.about)
-    run.progress.say(f"  {embedded.vectors.shape[1]} dimensions by {embedded.about['encoder']}")
+    with run.progress.bar("embed") as bar:
+        if options.file is not None:
+            parts, about = (
+                iter([read_vectors(run.data_dir / options.file, catalogue.item_ids)]),
+                {"encoder": options.file},
+            )
+        elif run.config.earlier_run is not None:
+            earlier = EarlierRun.read(run.config.earlier_run)
+            parts, about = embed_newer(earlier, catalogue, options, bar=bar)
+            if about["encoder"] == "tfidf":
+                keep_encoder_fit(earlier, run.folder)
+        else:
+            texts = item_texts(catalogue, options)
+            encoder = load_encoder(options, seed=run.config.seed, fitted_on=texts)
+            parts, about = encoder.parts(texts, bar), encoder.about
+        width = write_vectors(run.folder.embeddings, parts, count=len(catalogue))
+    atomic_json(run.folder.path / "embeddings.json", about)
+    run.progress.say(f"  {width} dimensions by {about['encoder']}")
 
 
 def _tokenize(run: Run) -> None:
     options, prepared = run.config.tokenizer, _prepared(run)
     item_ids = prepared.catalogue.item_ids
     codes = None if options.codes is None else run.data_dir / options.codes
-    content = np.load(run.folder.embeddings, allow_pickle=False) if options.reads_content else None
+    content = _content(run) if options.reads_content else None
     if run.config.earlier_run is not None:
         newer = tokenize_newer(EarlierRun.read(run.config.earlier_run), item_ids, content, options, codes=codes)
         tokenized = newer.tokenized

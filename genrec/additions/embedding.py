@@ -9,7 +9,7 @@ from numpy import ndarray
 from genrec.additions.finished_run import FinishedRun
 from genrec.atomic_files import read_json
 from genrec.data.catalogue import Catalogue
-from genrec.data.embeddings import EmbeddingConfig, embed_texts, item_texts
+from genrec.data.embeddings import EmbeddingConfig, Encoder, item_texts, load_encoder
 from genrec.errors import DataError
 from genrec.progress import Bar
 
@@ -25,7 +25,13 @@ def known_vectors(run: FinishedRun) -> Float[ndarray, "items embedding_dim"]:
 
 
 def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[ndarray, "items embedding_dim"]:
-    """Vectors of the new items by the run's encoder; TF-IDF keeps the words and axes that it learned from the known.
+    """Vectors of the new items by the run's encoder. `DataError` as in `encoder_of`."""
+    texts = item_texts(new, run.section("embeddings", EmbeddingConfig))
+    return np.concatenate([*encoder_of(run).parts(texts, bar)])
+
+
+def encoder_of(run: FinishedRun) -> Encoder:
+    """The run's encoder; TF-IDF keeps the words and axes that it learned from the known items.
 
     Raises:
         DataError: the run's vectors came from a file, or the encoder gives other vectors now than it did then.
@@ -36,22 +42,20 @@ def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[n
             f"the items of {run.path} were embedded elsewhere (embeddings.file: {options.file}); "
             "give the vectors of the new items with --vectors FILE"
         )
-    rows = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
-    known_texts = item_texts(run.catalogue, options)
-    texts = [known_texts[row] for row in rows] + item_texts(new, options)
     about = read_json(run.folder.path / "embeddings.json")
     seed = about.get("seed", run.config.get("seed", 0))
-    embedded = embed_texts(texts, options, seed=seed, fitted_on=run.texts_of_fit(options), progress=bar)
-    if embedded.about != about:
-        raise DataError(_changed(run, about, embedded.about))
-    expected, found = np.asarray(vectors[rows]), embedded.vectors[: len(rows)]
+    encoder = load_encoder(options, seed=seed, fitted_on=run.texts_of_fit(options))
+    if encoder.about != about:
+        raise DataError(_changed(run, about, encoder.about))
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
+    expected, found = np.asarray(vectors[rows]), encoder.encode(item_texts(run.catalogue.take(rows), options))
     longest_difference = _LARGEST_DIFFERENCE * np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
     if expected.shape != found.shape or (np.linalg.norm(expected - found, axis=1) > longest_difference).any():
         raise DataError(
             f"the encoder gives other vectors for the items of {run.path} now than {run.folder.embeddings} holds: it "
             "is another version, or the file was replaced; install the old one, or give vectors with --vectors FILE"
         )
-    return embedded.vectors[len(rows) :]
+    return encoder
 
 
 def _changed(run: FinishedRun, about: dict[str, Any], now: dict[str, Any]) -> str:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrec.additions.coding import fitted_tokenizer
-from genrec.additions.embedding import embedded_vectors
+from genrec.additions.embedding import encoder_of
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.new_items import read_new_items
 from genrec.artifacts import RunFolder
 from genrec.bulk.parts import Counts, DoPart
+from genrec.data.embeddings import EmbeddingConfig, Encoder, item_texts
 from genrec.data.vector_files import read_vector_part, write_lists
 from genrec.errors import DataError
 from genrec.fingerprints import file_fingerprint, fingerprint
-from genrec.progress import Silence
 from genrec.recommendation.files import recommend_file
 from genrec.tokenization.fitted import FittedTokenizer
 
@@ -39,7 +39,8 @@ class Embedding:
 
     def load(self) -> DoPart:
         """As `Work.load`."""
-        return partial(_embed, FinishedRun.read(RunFolder.open(self.run)))
+        run = FinishedRun.read(RunFolder.open(self.run))
+        return partial(_embed, run, encoder_of(run))
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,10 @@ class Recommending:
         return partial(_recommend, Recommender.from_pretrained(self.run), dict(self.options))
 
 
-def _embed(run: FinishedRun, source: Path, target: Path) -> Counts:
+def _embed(run: FinishedRun, encoder: Encoder, source: Path, target: Path) -> Counts:
     items = read_new_items(run, np.zeros(0, dtype=np.str_), source).catalogue
-    with Silence().bar(source.name) as bar:
-        vectors = embedded_vectors(run, items, bar=bar)
-    write_lists(target, items.item_ids.tolist(), "vector", vectors)
+    texts = item_texts(items, run.section("embeddings", EmbeddingConfig))
+    write_lists(target, items.item_ids.tolist(), "vector", np.concatenate([*encoder.parts(texts)]))
     return {"items": len(items)}
 
 

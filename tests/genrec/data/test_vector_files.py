@@ -2,7 +2,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from genrec.data.vector_files import read_vectors
+from genrec.data.vector_files import read_vectors, write_vectors
 from genrec.errors import DataError
 
 IDS = np.array(["a", "b", "c"])
@@ -108,3 +108,16 @@ def test_an_npy_of_another_length_names_the_file_whose_order_it_should_have(tmp_
     path = written_npy(tmp_path / "v.npy", VECTORS[:2])
     with pytest.raises(DataError, match=r"2 rows, but there are 3 items; .* in the order of late.jsonl"):
         read_vectors(path, IDS, order="late.jsonl")
+
+
+def test_vectors_in_parts_make_the_file_that_numpy_makes(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    assert write_vectors(tmp_path / "parts.npy", iter(np.split(vectors, [4, 4, 9])), count=10) == 3
+    np.save(tmp_path / "whole.npy", vectors)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_another_number_of_vectors_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="expected 3 vectors, got 2"):
+        write_vectors(tmp_path / "few.npy", iter([np.zeros((2, 3), dtype=np.float32)]), count=3)
+    assert not list(tmp_path.iterdir())
