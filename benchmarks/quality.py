@@ -51,9 +51,18 @@ def run_seed(options: argparse.Namespace, seed: int, baselines: Sequence[str]) -
     trained = {name: bring(until=name).metrics for name in baselines}
     metrics = bring().metrics
     assert metrics is not None
-    metrics["baselines"] |= trained
+    for name, figures in trained.items():
+        assert figures is not None
+        metrics["baselines"][name] = {**figures, "curve": curve(folder / "baselines" / name)}
     blend = read_json(folder / "generator" / RANKING_FILE)
     return {**metrics, "blend": blend, "lists": check_lists(folder)}
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """How a trained baseline came along: its validations, and the processor time that they were reached in."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    found = {line["step"]: line for line in lines if line["event"] == "validated"}
+    return [{name: line[name] for name in ("epoch", "step", "cpu_seconds", "ndcg@10")} for line in found.values()]
 
 
 def about(options: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:
