@@ -64,10 +64,16 @@ def test_trained_baselines_are_trained_before_the_evaluation_and_kept_whole(tmp_
     monkeypatch.setattr(quality, "run_pipeline", bring)
     monkeypatch.setattr(quality, "read_json", lambda path: {"blend_weight": 0.5})
     monkeypatch.setattr(quality, "check_lists", lambda folder: {})
+    validated = {"event": "validated", "epoch": 1, "step": 9, "cpu_seconds": 2.5, "ndcg@10": 0.1}
+    (tmp_path / "office-2" / "baselines" / "sasrec").mkdir(parents=True)
+    log = tmp_path / "office-2" / "baselines" / "sasrec" / "log.jsonl"
+    # a validation that was broken off and made again counts once
+    log.write_text("".join(json.dumps(line) + "\n" for line in [{"event": "resumed"}, validated, validated]))
     options = quality.arguments().parse_args(["configs/office.yaml", "--out", str(tmp_path)])
     found = quality.run_seed(options, 2, ["sasrec"])
     assert asked == [("sasrec", "seed=2", "office-2"), ("evaluate", "seed=2", "office-2")]
-    assert found["baselines"] == {"transitions": {}, "sasrec": trained}
+    curve = [{"epoch": 1, "step": 9, "cpu_seconds": 2.5, "ndcg@10": 0.1}]
+    assert found["baselines"] == {"transitions": {}, "sasrec": {**trained, "curve": curve}}
 
 
 def test_mean_and_spread_are_over_the_seeds():
