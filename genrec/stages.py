@@ -136,11 +136,12 @@ def _embed(run: Run) -> None:
 
 def _tokenize(run: Run) -> None:
     options, prepared = run.config.tokenizer, _prepared(run)
-    item_ids = prepared.catalogue.item_ids
+    item_ids, scratch = prepared.catalogue.item_ids, run.folder.path
     codes = None if options.codes is None else run.data_dir / options.codes
     content = _content(run) if options.reads_content else None
     if run.config.earlier_run is not None:
-        newer = tokenize_newer(EarlierRun.read(run.config.earlier_run), item_ids, content, options, codes=codes)
+        earlier = EarlierRun.read(run.config.earlier_run)
+        newer = tokenize_newer(earlier, item_ids, content, options, codes=codes, scratch=scratch)
         tokenized = newer.tokenized
         run.progress.say(f"  {len(item_ids) - newer.num_new} items keep their IDs, {newer.num_new} are new")
         if newer.drift is not None:
@@ -150,7 +151,7 @@ def _tokenize(run: Run) -> None:
     else:
         items = KnownItems(item_ids, content, training_sequences(prepared.interactions, prepared.splits))
         with run.progress.bar("tokenize") as bar:
-            tokenized = fit_semantic_ids(items, options, seed=run.config.seed, progress=bar)
+            tokenized = fit_semantic_ids(items, options, seed=run.config.seed, scratch=scratch, progress=bar)
     if run.is_main:
         _write_tokenized(run, tokenized, prepared.catalogue)
 

@@ -32,12 +32,14 @@ def tokenize_newer(
     config: TokenizerConfig,
     *,
     codes: Path | None,
+    scratch: Path | None = None,
 ) -> NewerIDs:
     """Semantic IDs of these items. No ID of a known item changes, and none that a missing one has is given again.
 
     Args:
         content: the items' embeddings; None where the tokenizer reads none.
         codes: the file with codes of the new items, where the earlier run's came from one.
+        scratch: a folder for what the tokenizer reads where that would fill much memory.
 
     Raises:
         DataError: the file of codes does not fit.
@@ -50,7 +52,7 @@ def tokenize_newer(
         rows[new] = np.arange(len(table), len(table) + len(new))
         table = append_coded(table, coded, item_ids[new], earlier.finished)
     semantic_ids = SemanticIDs(table.codes[rows], table.level_sizes, item_ids)
-    tokenized = _tokenized(earlier, semantic_ids, rows, content, config)
+    tokenized = _tokenized(earlier, semantic_ids, rows, content, config, scratch)
     return NewerIDs(tokenized, len(new), None if coded is None else coded.drift)
 
 
@@ -69,6 +71,7 @@ def _tokenized(
     rows: Int64[ndarray, " items"],
     content: Float[ndarray, "items content_dim"] | None,
     config: TokenizerConfig,
+    scratch: Path | None,
 ) -> Tokenized:
     """The IDs with what made them, as a stage leaves it; `rows`: as in the earlier run's table, new ones behind."""
     num_levels = earlier.finished.num_levels
@@ -79,7 +82,7 @@ def _tokenized(
     fitted = fitted_tokenizer(earlier.finished)
     if fitted.collaborative is not None and content is not None:
         fitted = replace(fitted, collaborative=_of_newer(fitted.collaborative, rows, content))
-    inputs = fitted.inputs_of_known(content)
+    inputs = fitted.inputs_of_known(content, scratch=scratch)
     if inputs is not None:
         codes = fitted.tokenizer.encode(inputs)
     return Tokenized(semantic_ids, codes, level_sizes, fitted, inputs, made_by=_as_applied(config, earlier))

@@ -68,11 +68,17 @@ class FittedTokenizer:
             return None
         return self.inputs_of_later(content, first_row=0, num_items=len(content))
 
-    def inputs_of_known(self, content: Float[ndarray, "items content_dim"] | None) -> ndarray | None:
-        """What the tokenizer was fitted on; None for `sequential`, which remembers no items."""
+    def inputs_of_known(
+        self, content: Float[ndarray, "items content_dim"] | None, *, scratch: Path | None = None
+    ) -> ndarray | None:
+        """What the tokenizer was fitted on; None for `sequential`, which remembers no items.
+
+        `scratch`: as in `inputs`.
+        """
         if self.kind == "sequential" or content is None:
             return None
-        return inputs(content, None if self.collaborative is None else self.collaborative.vectors, self.blend)
+        vectors = None if self.collaborative is None else self.collaborative.vectors
+        return inputs(content, vectors, self.blend, scratch=scratch)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer into the folder, and collaborative vectors and a blend into those below it."""
@@ -120,12 +126,19 @@ def fitted_blend(
 
 
 def inputs(
-    content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"] | None, blend: Blend | None
+    content: Float[ndarray, "items content_dim"],
+    vectors: Float[ndarray, "items dim"] | None,
+    blend: Blend | None,
+    *,
+    scratch: Path | None = None,
 ) -> Float[ndarray, "items width"]:
-    """Content alone, collaborative vectors alone (if there are some), or both as the blend says."""
+    """Content alone, collaborative vectors alone (if there are some), or both as the blend says.
+
+    `scratch`: a folder for them where they would fill much memory.
+    """
     if vectors is None:
         return content
-    return vectors if blend is None else blend.apply(content, vectors)
+    return vectors if blend is None else blend.apply(content, vectors, scratch=scratch)
 
 
 def _options(config: TokenizerConfig) -> Any:

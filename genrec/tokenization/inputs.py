@@ -4,6 +4,7 @@ The same map serves the items of the run and those that come later; a new item's
 its content.
 """
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tokenizer.contract import ENCODE_ITEMS
 from tokenizer.preparation import Preparation, mean_and_deviation
 
 _KIND, _BLEND = "CollaborativeVectors", "Blend"
+_BYTES_IN_MEMORY = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +106,25 @@ class Blend:
         return cls(preparation("content"), preparation("collaborative"), (first, second))
 
     def apply(
-        self, content: Float[ndarray, "items content_dim"], vectors: Float[ndarray, "items dim"]
+        self,
+        content: Float[ndarray, "items content_dim"],
+        vectors: Float[ndarray, "items dim"],
+        *,
+        scratch: Path | None = None,
     ) -> Float32[ndarray, "items width"]:
-        """Both parts of the items, weighed."""
+        """Both parts of the items, weighed; in a file in the folder `scratch` where they would fill much memory."""
         first, second = self.factors
-        blended = np.empty((len(content), self.content.dim + self.collaborative.dim), dtype=np.float32)
+        blended = _room((len(content), self.content.dim + self.collaborative.dim), scratch)
         for start in range(0, len(content), ENCODE_ITEMS):
             rows = slice(start, start + ENCODE_ITEMS)
             blended[rows, : self.content.dim] = self.content.apply(content[rows]) * first
             blended[rows, self.content.dim :] = self.collaborative.apply(vectors[rows]) * second
         return blended
+
+
+def _room(shape: tuple[int, int], scratch: Path | None) -> Float32[ndarray, "items width"]:
+    """A table to fill: a large one in a file without a name, which is gone with the table."""
+    if scratch is None or 4 * shape[0] * shape[1] < _BYTES_IN_MEMORY:
+        return np.empty(shape, dtype=np.float32)
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)

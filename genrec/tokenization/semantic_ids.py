@@ -64,9 +64,13 @@ def fit_semantic_ids(
     config: TokenizerConfig,
     *,
     seed: int,
+    scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tokenized:
-    """Codes of a tokenizer fitted to these items; `DataError` if it cannot be."""
+    """Codes of a tokenizer fitted to these items; `DataError` if it cannot be.
+
+    `scratch`: a folder for what the tokenizer reads where that would fill much memory.
+    """
     try:
         config, collaborative = _collaborative(items, config, seed=seed)
         blend = fitted_blend(items.content, collaborative, weight=config.blended_weight)
@@ -74,7 +78,8 @@ def fit_semantic_ids(
             vectors = first_appearances(items.sequences, len(items.item_ids)).astype(np.float32)[:, None]
         else:
             assert items.content is not None
-            vectors = inputs(items.content, None if collaborative is None else collaborative.vectors, blend)
+            taken_with = None if collaborative is None else collaborative.vectors
+            vectors = inputs(items.content, taken_with, blend, scratch=scratch)
         tokenizer = fit_tokenizer(vectors, config, seed=seed, progress=progress)
     except ValueError as error:
         raise DataError(f"the tokenizer cannot be fitted: {error}") from error

@@ -7,6 +7,7 @@ import pytest
 from genrec.data.collaborative import CollaborativeConfig, TrainingSequences
 from genrec.errors import DataError
 from genrec.tokenization import TokenizerConfig
+from genrec.tokenization import inputs as tokenization_inputs
 from genrec.tokenization.fitted import FittedTokenizer
 from genrec.tokenization.semantic_ids import KnownItems, fit_semantic_ids, read_semantic_ids
 from tokenizer import FSQConfig, RQVAEConfig
@@ -59,6 +60,16 @@ def test_a_blend_is_made_again_for_later_items(items, tmp_path):
     later = loaded.inputs_of_later(items.content[:5], first_row=90, num_items=5)
     assert np.array_equal(later[:, :12], tokenized.inputs[:5, :12])  # the content's part is the same
     assert later.shape == (5, 20) and not np.array_equal(later[:, 12:], tokenized.inputs[:5, 12:])
+
+
+def test_a_blend_that_lies_on_disk_gives_the_same_codes_and_leaves_nothing(items, tmp_path, monkeypatch):
+    config = config_of("residual_kmeans", collaborative_weight=0.4)
+    held = fit_semantic_ids(items, config, seed=0, scratch=tmp_path)
+    monkeypatch.setattr(tokenization_inputs, "_BYTES_IN_MEMORY", 1)
+    on_disk = fit_semantic_ids(items, config, seed=0, scratch=tmp_path)
+    assert isinstance(on_disk.inputs, np.memmap) and not isinstance(held.inputs, np.memmap)
+    assert on_disk.semantic_ids.fingerprint == held.semantic_ids.fingerprint
+    assert not list(tmp_path.iterdir())
 
 
 def neighbours_with_one_code(items, codes):
