@@ -147,3 +147,24 @@ def test_ray_makes_the_same_lists_though_a_worker_is_killed(run, history_parts, 
     assert report.counts == {"histories": 121, "without_known_items": 1, "exact": 0}
     for part in sorted((tmp_path / "alone").glob("*.parquet")):
         assert part.read_bytes() == (tmp_path / "lists" / part.name).read_bytes()
+
+
+def test_ray_embeds_and_codes_as_one_process_does(run, item_parts, tmp_path):
+    ray = pytest.importorskip("ray")
+    from genrec.bulk.many_machines import RayRunner
+
+    by_ray = RayRunner(workers=1, threads=1)
+    try:
+        for work, source, name in (
+            (Embedding(run), item_parts, "vectors"),
+            (Tokenizing(run), tmp_path / "vectors", "codes"),
+        ):
+            reports = [
+                brought(work, source, tmp_path / name),
+                brought(work, source, tmp_path / f"{name} by Ray", by_ray),
+            ]
+            assert [report.counts for report in reports] == [{"items": 150}] * 2
+            for part in sorted((tmp_path / name).glob("*.parquet")):
+                assert part.read_bytes() == (tmp_path / f"{name} by Ray" / part.name).read_bytes()
+    finally:
+        ray.shutdown()
