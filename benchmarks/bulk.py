@@ -42,6 +42,7 @@ def main() -> None:
         killer = Killer(by_ray, options.parts, options.kills)
         killer.start()
         report["seconds_by_ray"] = recommended(options.run, histories, by_ray, ["--workers", str(options.workers)])
+        killer.over.set()
         killer.join()
         report |= {"kills_after_parts": killer.after_parts, **compared(alone, by_ray, options.users)}
     failures = failures_of(report, options.kills)
@@ -84,12 +85,18 @@ class Killer(threading.Thread):
         self.due = [(number + 1) * parts // (kills + 1) for number in range(kills)]
         self.after_parts: list[int] = []
         """How many parts were there when each of them was killed."""
+        self.over = threading.Event()
+        """Set when nothing is left to kill."""
+        self._others = set(workers_of_ray())
 
     def run(self) -> None:
-        """Until all are killed."""
+        """Until all are killed, or the work is over."""
         for due in self.due:
-            while (done := len(list(self.out.glob("*.parquet")))) < due or not (workers := workers_of_ray()):
-                time.sleep(_POLL_SECONDS)
+            workers: list[int] = []
+            while (done := len(list(self.out.glob("[!.]*.parquet")))) < due or not workers:
+                if self.over.wait(_POLL_SECONDS):
+                    return
+                workers = [pid for pid in workers_of_ray() if pid not in self._others]
             os.kill(random.Random(due).choice(workers), signal.SIGKILL)
             self.after_parts.append(done)
 
@@ -108,9 +115,9 @@ def workers_of_ray() -> list[int]:
 
 def compared(alone: Path, by_ray: Path, num_users: int) -> dict[str, Any]:
     """Which parts are the same byte for byte, and how often users come."""
-    names = sorted(path.name for path in alone.glob("*.parquet"))
+    names = sorted(path.name for path in alone.glob("[!.]*.parquet"))
     other = [name for name in names if not _same(alone / name, by_ray / name)]
-    more = [path.name for path in by_ray.glob("*.parquet") if path.name not in names]
+    more = [path.name for path in by_ray.glob("[!.]*.parquet") if path.name not in names]
     query = f"SELECT count(*), count(DISTINCT user_id) FROM read_parquet('{by_ray}/*.parquet')"
     (lists, users) = duckdb.execute(query).fetchall()[0]
     return {"equal_parts": len(names) - len(other), "other_parts": [*other, *more], "lists": lists, "distinct": users}

@@ -143,8 +143,9 @@ class Training:
 
     def is_saving(self) -> bool:
         """Whether a checkpoint is half written at this moment."""
-        checkpoints = self.run.path / "checkpoints"
-        return checkpoints.is_dir() and any(entry.name.startswith(TEMPORARY) for entry in checkpoints.iterdir())
+        with suppress(FileNotFoundError):  # made by the first save, and removed when the training is recorded
+            return any(entry.name.startswith(TEMPORARY) for entry in (self.run.path / "checkpoints").iterdir())
+        return False
 
 
 def main() -> None:

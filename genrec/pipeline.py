@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from genrec.atomic_files import atomic_write, read_json, remove
 from genrec.config import ExperimentConfig, load_config, to_yaml
 from genrec.data.sequence_file import count_cases
 from genrec.data.sources.files import data_folder
-from genrec.earlier_run.run import check_same_choices
+from genrec.earlier_run.run import check_same_choices, earlier_state
 from genrec.errors import ArtifactError, ConfigError, DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
@@ -74,10 +75,8 @@ def run_pipeline(
     folder = RunFolder(out if out is not None else Path("runs") / Path(str(config)).stem)
     progress = progress or Silence()
     if loaded.earlier_run is not None:
-        if Path(loaded.earlier_run).resolve() == folder.path.resolve():
-            raise ConfigError(f"earlier_run is {folder.path}, the run itself; choose another folder with --out")
-        sections = {name: getattr(loaded, name) for name in ("embeddings", "tokenizer", "generator")}
-        check_same_choices(loaded.earlier_run, **sections)
+        loaded = replace(loaded, earlier_run=str(Path(loaded.earlier_run).absolute()))
+        _check_earlier_run(loaded, folder)
     trained = loaded.baselines.named(until).training if until in BASELINE_STAGES else loaded.training
     accelerator = make_accelerator(trained, folder.path)
     with _held(folder) if accelerator.is_main_process else nullcontext():
@@ -92,6 +91,16 @@ def run_pipeline(
     files = {"evaluate": folder.metrics, **{name: folder.of_baseline(name).metrics for name in BASELINE_STAGES}}
     has_figures = until in files and accelerator.is_main_process
     return RunResult(folder.path, read_json(files[until]) if has_figures else None)
+
+
+def _check_earlier_run(config: ExperimentConfig, folder: RunFolder) -> None:
+    """`ConfigError` unless the run can go on from the earlier one; one that is gone is missed where it is needed."""
+    earlier = Path(str(config.earlier_run))
+    if earlier.resolve() == folder.path.resolve():
+        raise ConfigError(f"earlier_run is {folder.path}, the run itself; choose another folder with --out")
+    if earlier.exists():
+        sections = {name: getattr(config, name) for name in ("embeddings", "tokenizer", "generator")}
+        check_same_choices(str(earlier), **sections)
 
 
 @contextmanager
@@ -152,6 +161,8 @@ def _wanted(
     upstream = [
         folder.require(before, f"stage {name}").fingerprint for before in stage.after if _used(before, name, config)
     ]
+    if stage.goes_on and config.earlier_run is not None:
+        upstream.append(earlier_state(folder, config.earlier_run, name))
     return fingerprint(name, (reads or stage.reads)(config, data_folder()), [*upstream, *beside])
 
 

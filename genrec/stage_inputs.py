@@ -6,7 +6,6 @@ from typing import Any
 
 from genrec.config import ExperimentConfig
 from genrec.data.sources.files import data_files
-from genrec.earlier_run.run import state_of
 from genrec.fingerprints import file_fingerprint, plain
 from genrec.training.loop_config import as_it_matters
 
@@ -24,34 +23,22 @@ def data_inputs(config: ExperimentConfig, data_dir: Path) -> Any:
 def embedding_inputs(config: ExperimentConfig, data_dir: Path) -> Any:
     """The encoder with its choices, or the content of the file of vectors."""
     file = config.embeddings.file
-    return (
-        config.embeddings,
-        config.seed,
-        None if file is None else file_fingerprint(data_dir / file),
-        *_earlier(config, "embed"),
-    )
+    return config.embeddings, config.seed, None if file is None else file_fingerprint(data_dir / file)
 
 
 def tokenizer_inputs(config: ExperimentConfig, data_dir: Path) -> Any:
     """What is used of the tokenizer's choices, or the content of the file of codes."""
     options = config.tokenizer
-    earlier = _earlier(config, "tokenize")
     if options.codes is None:
-        return options.used(), config.seed, *earlier
-    return options.chosen_collisions, file_fingerprint(data_dir / options.codes), *earlier
+        return options.used(), config.seed
+    return options.chosen_collisions, file_fingerprint(data_dir / options.codes)
 
 
 def training_choices(config: ExperimentConfig, data_dir: Path, *, without_limits: bool = False) -> Any:
     """Model, loop, and the lists that validations judge by; `without_limits`: but not how long it may take."""
     recommendation, training = config.recommendation, as_it_matters(config.training, without_limits=without_limits)
     lists = (recommendation.beam_size, recommendation.candidates, recommendation.score)
-    choices = (config.generator, training, lists, recommendation.rank, recommendation.blend_weight, config.seed)
-    return *choices, *_earlier(config, "train")
-
-
-def _earlier(config: ExperimentConfig, stage: str) -> tuple[str, ...]:
-    """What the stage goes on from; nothing in a run that starts anew."""
-    return () if config.earlier_run is None else (state_of(config.earlier_run, stage),)
+    return config.generator, training, lists, recommendation.rank, recommendation.blend_weight, config.seed
 
 
 def evaluation_choices(config: ExperimentConfig, data_dir: Path) -> Any:

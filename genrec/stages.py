@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Float32
 from numpy import ndarray
@@ -24,9 +23,9 @@ from genrec.data.embeddings import item_texts, load_encoder
 from genrec.data.preparation import prepare
 from genrec.data.prepared import Prepared, read_catalogue, read_prepared, write_prepared
 from genrec.data.sequence_file import SequenceFile
-from genrec.data.vector_files import read_vectors, write_vectors
+from genrec.data.vector_files import open_vectors, read_vectors, write_vectors
 from genrec.data.world import make_world
-from genrec.earlier_run.embedding import embed_newer, keep_encoder_fit
+from genrec.earlier_run.embedding import check_same_encoder, embed_newer, keep_encoder_fit
 from genrec.earlier_run.run import EarlierRun
 from genrec.earlier_run.tokenization import tokenize_newer
 from genrec.evaluation.case_figures import CASE_FILE
@@ -97,6 +96,8 @@ class Stage:
     """Files and folders besides those in `artifacts.STAGE_OUTPUTS`."""
     scratch: tuple[str, ...] = ()
     """What is needed no longer once the stage is recorded."""
+    goes_on: bool = False
+    """Whether it takes up what the same stage of an earlier run left, where there is one."""
     needs_content: bool = False
     """Whether it needs embeddings even where the tokenizer does not."""
     together: bool = False
@@ -116,10 +117,11 @@ def _embed(run: Run) -> None:
     remove(run.folder.encoder_fit)
     with run.progress.bar("embed") as bar:
         if options.file is not None:
-            parts, about = (
-                iter([read_vectors(run.data_dir / options.file, catalogue.item_ids)]),
-                {"encoder": options.file},
-            )
+            vectors = read_vectors(run.data_dir / options.file, catalogue.item_ids)
+            if run.config.earlier_run is not None:
+                check_same_encoder(EarlierRun.read(run.config.earlier_run), catalogue, vectors, options.file)
+            parts = iter([vectors])
+            about = {"encoder": options.file}
         elif run.config.earlier_run is not None:
             earlier = EarlierRun.read(run.config.earlier_run)
             parts, about = embed_newer(earlier, catalogue, options, bar=bar)
@@ -249,7 +251,7 @@ def _prepared(run: Run) -> Prepared:
 
 
 def _content(run: Run) -> Float32[ndarray, "items content_dim"]:
-    return np.load(run.folder.embeddings, mmap_mode="r", allow_pickle=False)
+    return open_vectors(run.folder.embeddings)
 
 
 _BASELINE_AFTER = {"tiger": ("prepare", "index"), "sasrec_content": ("prepare", "embed")}
@@ -269,12 +271,13 @@ def _baseline_stage(name: str) -> Stage:
 
 STAGES: Mapping[str, Stage] = {
     "prepare": Stage(_prepare, data_inputs, after=(), writes=("prepare.json",)),
-    "embed": Stage(_embed, embedding_inputs, after=("prepare",), writes=("embeddings.json",)),
+    "embed": Stage(_embed, embedding_inputs, after=("prepare",), writes=("embeddings.json",), goes_on=True),
     "tokenize": Stage(
         _tokenize,
         tokenizer_inputs,
         after=("prepare", "embed"),
         writes=("semantic_ids.json", "code_names.json", "tokenizer"),
+        goes_on=True,
         together=True,
     ),
     "index": Stage(_index, lambda config, data_dir: None, after=("tokenize",)),
@@ -284,6 +287,7 @@ STAGES: Mapping[str, Stage] = {
         reads_unfinished=partial(training_choices, without_limits=True),
         after=("prepare", "embed", "index"),
         writes=("generator",),
+        goes_on=True,
         scratch=("checkpoints",),
         together=True,
     ),

@@ -31,9 +31,9 @@ class Checkpoint(NamedTuple):
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """`write` fills a temporary file beside `path`, which then takes its place: a killed run leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -104,7 +104,7 @@ def _read_npz(path: Path) -> CodeFile:
 
 
 def _read_parquet(path: Path) -> CodeFile:
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(path.glob("[!._]*.parquet")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path} has no .parquet file: expected parts with the columns item_id and codes")
     try:

@@ -47,7 +47,7 @@ def write_trie(folder: Path, arrays: TrieArrays, header: Header) -> None:
     if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds files that are not a trie; choose another folder")
     named = named_arrays(arrays)
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    fresh = folder.with_name(f".tmp-{folder.name}-{uuid.uuid4().hex}")
     fresh.mkdir(parents=True)
     try:
         shapes = {name: {"dtype": _little(array).str, "shape": list(array.shape)} for name, array in named.items()}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
@@ -13,6 +14,8 @@ from genrec.tokenization.fitted import FittedTokenizer
 from tokenizer import Drift, SemanticIDs, drift
 from tokenizer.code_files import read_code_file
 from tokenizer.last_level import LastLevelDistances, tokenizer_distances
+
+_COMPARED_ITEMS = 100_000
 
 
 class Coded(NamedTuple):
@@ -31,15 +34,23 @@ def tokenizer_codes(
 
     `vectors`: the content of the items in the rows from `first_row` on; None where the kind reads none.
     """
-    content = None if vectors is None else known_vectors(run)
     fitted = fitted_tokenizer(run)
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
-    codes, old = fitted.tokenizer.encode(new), fitted.as_if_later(content)
+    codes, old = (
+        fitted.tokenizer.encode(new),
+        fitted.as_if_later(None if vectors is None else _spread(known_vectors(run))),
+    )
     return Coded(
         codes,
         tokenizer_distances(fitted.tokenizer, new, codes),
         None if old is None else drift(fitted.tokenizer, old, new),
     )
+
+
+def _spread(vectors: Float[ndarray, "items embedding_dim"]) -> Float[ndarray, "some embedding_dim"]:
+    """So many of the vectors as tell how the known items fare."""
+    rows = np.unique(np.linspace(0, len(vectors) - 1, _COMPARED_ITEMS).astype(np.int64))
+    return vectors[rows]
 
 
 def fitted_tokenizer(run: FinishedRun) -> FittedTokenizer:

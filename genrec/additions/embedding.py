@@ -10,18 +10,19 @@ from genrec.additions.finished_run import FinishedRun
 from genrec.atomic_files import read_json
 from genrec.data.catalogue import Catalogue
 from genrec.data.embeddings import EmbeddingConfig, Encoder, item_texts, load_encoder
+from genrec.data.vector_files import open_vectors
 from genrec.errors import DataError
 from genrec.progress import Bar
 
 _PROBES = 8
-_LARGEST_DIFFERENCE = 1e-2
+LARGEST_DIFFERENCE = 1e-2
 """Of a vector, relative to its length: other machines round otherwise, other encoders differ by far more."""
 
 
 def known_vectors(run: FinishedRun) -> Float[ndarray, "items embedding_dim"]:
     """The vectors of the run's own items, left on disk."""
-    run.folder.require("embed", "adding items")
-    return np.load(run.folder.embeddings, mmap_mode="c", allow_pickle=False)
+    run.folder.require("embed", "coding items")
+    return open_vectors(run.folder.embeddings)
 
 
 def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[ndarray, "items embedding_dim"]:
@@ -49,7 +50,7 @@ def encoder_of(run: FinishedRun) -> Encoder:
         raise DataError(_changed(run, about, encoder.about))
     rows = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
     expected, found = np.asarray(vectors[rows]), encoder.encode(item_texts(run.catalogue.take(rows), options))
-    longest_difference = _LARGEST_DIFFERENCE * np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    longest_difference = LARGEST_DIFFERENCE * np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
     if expected.shape != found.shape or (np.linalg.norm(expected - found, axis=1) > longest_difference).any():
         raise DataError(
             f"the encoder gives other vectors for the items of {run.path} now than {run.folder.embeddings} holds: it "

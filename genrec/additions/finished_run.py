@@ -35,7 +35,7 @@ class FinishedRun:
     def read(cls, folder: RunFolder) -> "FinishedRun":
         """The run in this folder. `ArtifactError` if it is not finished up to the trie, or damaged."""
         for stage in ("prepare", "tokenize", "index"):
-            folder.require(stage, "adding items")
+            folder.require(stage, "coding items")
         about = read_json(folder.path / "semantic_ids.json")
         if "made_by" not in about:
             raise ArtifactError(

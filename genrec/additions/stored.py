@@ -18,6 +18,7 @@ from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_folder, atomic_json, read_json, remove
 from genrec.data.catalogue import Catalogue
 from genrec.data.prepared import read_catalogue, write_catalogue
+from genrec.data.vector_files import open_vectors
 from genrec.errors import ArtifactError
 from genrec.fingerprints import files_of
 from genrec.stored_ids import trie_holds
@@ -124,7 +125,7 @@ def _read_parts(folder: Path) -> Additions:
     vectors = folder / "embeddings.npy"
     return Additions(
         read_catalogue(folder),
-        np.load(vectors, mmap_mode="r", allow_pickle=False) if vectors.exists() else None,
+        open_vectors(vectors) if vectors.exists() else None,
         SemanticIDs.load(folder / "semantic_ids.npz"),
         PrefixTrie.load(folder / "trie"),
     )

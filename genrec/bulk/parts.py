@@ -68,9 +68,11 @@ def do_parts(work: Work, source: Path, out: Path, *, run: Runner, progress: Prog
     """Bring every part of `source` (a folder, or a single file) to `out`, a folder of Parquet files.
 
     Raises:
-        DataError: there are no parts, two of them would become one file, or one is not as documented.
+        DataError: there are no parts, two of them would become one file, one is not as documented, or `out` lies in
+            `source` or holds what was made of other parts.
     """
     parts = parts_of(source, out)
+    _check_out(parts, source, out)
     wanted = work.fingerprint()
     found = [counts_before(part, wanted) for part in parts]
     pending = [part for part, counts in zip(parts, found, strict=True) if counts is None]
@@ -101,6 +103,19 @@ def parts_of(source: Path, out: Path) -> list[Part]:
     return list(parts.values())
 
 
+def _check_out(parts: list[Part], source: Path, out: Path) -> None:
+    """`DataError` where an output would be taken for an input, or for a part of these."""
+    lies_inside = source.is_dir() and out.resolve().is_relative_to(source.resolve())
+    if lies_inside or any(part.source.resolve() == part.target.resolve() for part in parts):
+        raise DataError(f"{out} lies in {source}, where its files would be taken for parts; choose another folder")
+    strange = sorted({path.name for path in out.glob("[!._]*.parquet")} - {part.target.name for part in parts})
+    if strange:
+        raise DataError(
+            f"{out / strange[0]} was made of a part that {source} does not have ({len(strange)} such files); "
+            "delete them, or choose another folder for the output"
+        )
+
+
 def counts_before(part: Part, work: str) -> dict[str, int] | None:
     """What was counted when the part was done with this work; None if it is not done, or not as it is now."""
     try:
@@ -116,8 +131,9 @@ def finish(part: Part, work: str, do: DoPart) -> Counts:
     counts = counts_before(part, work)
     if counts is None:
         part.note.unlink(missing_ok=True)
+        read = _of_part(part, work)  # before: a part that is replaced meanwhile is to be done again
         counts = dict(do(part.source, part.target))
-        note = {"part": _of_part(part, work), "bytes": part.target.stat().st_size, "counts": counts}
+        note = {"part": read, "bytes": part.target.stat().st_size, "counts": counts}
         atomic_json(part.note, note)
     return counts
 

@@ -15,6 +15,7 @@ from genrec.additions.new_items import read_new_items
 from genrec.artifacts import RunFolder
 from genrec.bulk.parts import Counts, DoPart
 from genrec.data.embeddings import EmbeddingConfig, Encoder, item_texts
+from genrec.data.sources import NoItemsError
 from genrec.data.vector_files import read_vector_part, write_lists
 from genrec.errors import DataError
 from genrec.fingerprints import file_fingerprint, fingerprint
@@ -78,10 +79,12 @@ class Recommending:
 
     def fingerprint(self) -> str:
         """As `Work.fingerprint`."""
+        from genrec.recommendation.loading import recommendation_config
+
         folder = RunFolder.open(self.run)
         trained = folder.require("train", "recommending").fingerprint
         added = file_fingerprint(folder.additions) if folder.additions.exists() else None
-        return fingerprint("recommend", trained, added, dict(self.options))
+        return fingerprint("recommend", trained, added, recommendation_config(folder), dict(self.options))
 
     def load(self) -> DoPart:
         """As `Work.load`."""
@@ -91,7 +94,11 @@ class Recommending:
 
 
 def _embed(run: FinishedRun, encoder: Encoder, source: Path, target: Path) -> Counts:
-    items = read_new_items(run, np.zeros(0, dtype=np.str_), source).catalogue
+    try:
+        items = read_new_items(run, np.zeros(0, dtype=np.str_), source).catalogue
+    except NoItemsError:
+        write_lists(target, [], "vector", np.zeros((0, 0), dtype=np.float32))
+        return {"items": 0}
     texts = item_texts(items, run.section("embeddings", EmbeddingConfig))
     write_lists(target, items.item_ids.tolist(), "vector", np.concatenate([*encoder.parts(texts)]))
     return {"items": len(items)}
@@ -99,6 +106,9 @@ def _embed(run: FinishedRun, encoder: Encoder, source: Path, target: Path) -> Co
 
 def _tokenize(fitted: FittedTokenizer, source: Path, target: Path) -> Counts:
     item_ids, vectors = read_vector_part(source)
+    if not item_ids:
+        write_lists(target, [], "codes", np.zeros((0, 0), dtype=np.int64))
+        return {"items": 0}
     try:
         read = fitted.inputs_of_later(vectors, first_row=0, num_items=len(item_ids))
         codes = fitted.tokenizer.encode(read)

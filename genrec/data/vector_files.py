@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from genrec.atomic_files import atomic_write
 from genrec.data.sources.rows import open_database, quoted_name, quoted_path, quoted_text
-from genrec.errors import DataError
+from genrec.errors import ArtifactError, DataError
 
 _FORMS_WITH_IDS = ".npz (item_ids, vectors) or .parquet (columns item_id, vector)"
 
@@ -75,6 +75,18 @@ def write_vectors(path: Path, parts: Iterable[Float32[ndarray, "_ embedding_dim"
 
     atomic_write(path, write)
     return width
+
+
+def open_vectors(path: Path) -> Float32[ndarray, "items embedding_dim"]:
+    """What `write_vectors` wrote, left on disk. `ArtifactError` if it is damaged."""
+    try:
+        vectors = np.load(path, mmap_mode="c", allow_pickle=False)
+    except Exception as error:  # a damaged header makes numpy raise errors of many kinds
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise ArtifactError(f"{path} is not a whole file of vectors ({reason}); embed the items again") from error
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise ArtifactError(f"{path} holds {vectors.dtype} {vectors.shape}, not float32 vectors; embed the items again")
+    return vectors
 
 
 def read_vectors(
@@ -142,6 +154,8 @@ def _parquet_columns(path: Path) -> "ItemVectors":
     with open_database() as database:
         ids = database.execute(f"SELECT item_id::VARCHAR AS item_id FROM {source}").fetchnumpy()["item_id"]
         widths = database.execute(f"SELECT DISTINCT len(vector) FROM {source}").fetchall()
+        if not widths:
+            return ItemVectors([], np.zeros((0, 0), dtype=np.float32))
         if len(widths) != 1 or not widths[0][0]:
             raise DataError(
                 f"{path}: all vectors must have one width, but they have {sorted(w[0] or 0 for w in widths)}"

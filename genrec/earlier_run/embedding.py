@@ -7,16 +7,17 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from genrec.additions.embedding import encoder_of
+from genrec.additions.embedding import LARGEST_DIFFERENCE, encoder_of, known_vectors
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_folder, read_json
 from genrec.data.catalogue import Catalogue
 from genrec.data.embeddings import EmbeddingConfig, item_texts
 from genrec.data.prepared import read_catalogue, write_catalogue
 from genrec.earlier_run.run import EarlierRun
+from genrec.errors import DataError
 from genrec.progress import Bar
 
-_ITEMS_AT_ONCE = 2048
+_ITEMS_AT_ONCE, _PROBES = 2048, 64
 
 
 class NewerVectors(NamedTuple):
@@ -43,7 +44,8 @@ def _parts(
     texts, places = item_texts(catalogue, options), earlier.rows_of(catalogue.item_ids)
     for start in range(0, len(texts), _ITEMS_AT_ONCE):
         rows, own = places[start : start + _ITEMS_AT_ONCE], texts[start : start + _ITEMS_AT_ONCE]
-        is_known = np.array([row >= 0 and known_texts[row] == text for row, text in zip(rows, own, strict=True)])
+        is_same = np.array([row >= 0 and known_texts[row] == text for row, text in zip(rows, own, strict=True)])
+        is_known = is_same & earlier.has_vectors(rows)
         known = earlier.vectors(rows[is_known])
         vectors = np.empty((len(rows), known.shape[1]), dtype=np.float32)
         vectors[is_known] = known
@@ -52,6 +54,34 @@ def _parts(
             vectors[~is_known] = encoder.encode([own[at] for at in np.flatnonzero(~is_known)])
         yield vectors
         bar(start + len(rows), len(texts))
+
+
+def check_same_encoder(
+    earlier: EarlierRun, catalogue: Catalogue, vectors: Float32[ndarray, "items embedding_dim"], file: str
+) -> None:
+    """`DataError` if a file has other vectors for the known items than the earlier run, whose tokenizer reads these.
+
+    Some may differ, for their texts may have changed.
+    """
+    width = known_vectors(earlier.finished).shape[1]
+    if vectors.shape[1] != width:
+        raise DataError(
+            f"embeddings.file: {file} has vectors of width {vectors.shape[1]}, those of {earlier.finished.path} have "
+            f"width {width}; embed the items by the same encoder"
+        )
+    places = earlier.rows_of(catalogue.item_ids)
+    known = np.flatnonzero(earlier.has_vectors(places))
+    probes = known[np.unique(np.linspace(0, max(len(known) - 1, 0), _PROBES).astype(np.int64))] if len(known) else known
+    before, now = earlier.vectors(places[probes]), vectors[probes]
+    differ = np.linalg.norm(now - before, axis=1) > LARGEST_DIFFERENCE * np.maximum(
+        np.linalg.norm(before, axis=1), 1e-6
+    )
+    if 2 * differ.sum() > len(probes):
+        raise DataError(
+            f"embeddings.file: {file} has other vectors for the items that {earlier.finished.path} knows "
+            f"({differ.sum()} of {len(probes)} probes differ); embed them by the same encoder, or start anew without "
+            "earlier_run"
+        )
 
 
 def keep_encoder_fit(earlier: EarlierRun, folder: RunFolder) -> None:

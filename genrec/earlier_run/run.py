@@ -4,19 +4,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 
 from genrec.additions.embedding import known_vectors
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.stored import Additions, read_additions
 from genrec.artifacts import RunFolder
+from genrec.atomic_files import atomic_json, read_json
 from genrec.data.catalogue import Catalogue
 from genrec.data.embeddings import EmbeddingConfig
-from genrec.errors import ConfigError
+from genrec.errors import ArtifactError, ConfigError
 from genrec.fingerprints import file_fingerprint, fingerprint, plain
 from genrec.generator.config import GeneratorOptions
 from genrec.tokenization.config import TokenizerConfig
@@ -62,8 +64,15 @@ class EarlierRun:
         own = self.finished.catalogue
         return own if self.additions is None else own.with_items(self.additions.catalogue)
 
+    def has_vectors(self, rows: Int64[ndarray, " items"]) -> Bool[ndarray, " items"]:
+        """Which of these rows were embedded; -1 was not, nor were added items whose codes ask for no vectors."""
+        num_embedded = self.num_trained
+        if self.additions is not None and self.additions.embeddings is not None:
+            num_embedded += len(self.additions.embeddings)
+        return (rows >= 0) & (rows < num_embedded)
+
     def vectors(self, rows: Int64[ndarray, " items"]) -> Float[ndarray, "items embedding_dim"]:
-        """The embeddings of the items in these rows."""
+        """The embeddings of the items in these rows, which have some."""
         vectors = known_vectors(self.finished)
         if self.additions is None or self.additions.embeddings is None:
             return vectors[rows]
@@ -74,11 +83,27 @@ class EarlierRun:
         return found
 
 
-def state_of(path: str, stage: str) -> str:
-    """A fingerprint of what a stage of the earlier run left, and of what was added; `ArtifactError` if it has not."""
-    folder = RunFolder.open(path)
+def earlier_state(run: RunFolder, path: str, stage: str) -> str:
+    """A fingerprint of what a stage of the earlier run left, and of what was added to that run.
+
+    The run remembers it in `earlier_run.json`, so that its later stages do without a run that is gone by then.
+    `ArtifactError` if it is gone and not remembered, or has not come so far.
+    """
+    memory = run.path / "earlier_run.json"
+    remembered = read_json(memory) if memory.exists() else {}
+    key = f"{stage} of {path}"
+    if not Path(path).exists() and key in remembered:
+        return str(remembered[key])
+    try:
+        folder = RunFolder.open(path)
+        done = folder.require(stage, "going on from it").fingerprint
+    except ArtifactError as error:
+        raise ArtifactError(f"earlier_run: {error}") from error
     added = file_fingerprint(folder.additions) if folder.additions.exists() else None
-    return fingerprint(folder.require(stage, "going on from it").fingerprint, added)
+    state = fingerprint(done, added)
+    if remembered.get(key) != state:
+        atomic_json(memory, {**remembered, key: state})
+    return state
 
 
 def check_same_choices(
@@ -96,6 +121,8 @@ def check_same_choices(
         for section, (before, now) in choices.items()
         for key in _differing(before, now)
     ]
+    if (earlier.section("embeddings", EmbeddingConfig).file is None) != (embeddings.file is None):
+        wrong.append("  embeddings.file: vectors out of a file in one of them, an encoder in the other")
     if (tokenizer.codes is None) != (not earlier.codes_came_from_a_file):
         wrong.append("  tokenizer.codes: a file of codes in one of them, a fitted tokenizer in the other")
     if wrong:

@@ -123,6 +123,7 @@ class CheckpointFolder:
         for folder in self._lasts():
             try:
                 if read_manifest(folder).get("fingerprint") != self.fingerprint:
+                    _log.warning("checkpoint %s is of other data or options: the training begins anew", folder)
                     return None
                 return self._load(folder, model, optimizer)
             except ArtifactError as error:
@@ -159,9 +160,15 @@ class CheckpointFolder:
             size = sum(tensor.nbytes for content in tensors.values() for tensor in content.values())
             raise TrainingError(
                 f"checkpoint {self.path / name} could not be written ({error}): it takes {size / 1e6:.0f} MB, and "
-                f"{shutil.disk_usage(self.path).free / 1e6:.0f} MB are free. The checkpoint before it is whole; make "
-                "room and run the same command again, which goes on from there"
+                f"{_free_mb(self.path):.0f} MB are free. The checkpoint before it is whole; make room and run the same "
+                "command again, which goes on from there"
             ) from error
+
+
+def _free_mb(path: Path) -> float:
+    """On the disk of a folder, which may not have been made yet."""
+    made = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(made).free / 1e6
 
 
 def _best_name(step: int) -> str:

@@ -102,6 +102,8 @@ def train_generator(
     elif plan.training.content_start and inputs.content is not None:
         scale, width = plan.training.content_start, plan.generator.width
         generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
+    # the objective looks codes up in it, also where accelerate moves only a sharded copy of the model
+    generator.vocabulary.to(accelerator.device)
     checkpoints = CheckpointFolder(
         run.path / "checkpoints", fingerprint=fingerprint, writes=accelerator.is_main_process
     )

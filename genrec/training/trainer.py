@@ -81,6 +81,7 @@ class Trainer:
                 if state.validation_due:
                     state = self._validated(updater, model, validate, clock.on(state), request)
                     self._save(updater, clock.on(state))
+            self._stop_if_asked(request, state)  # one that came during the last save
         self.accelerator.wait_for_everyone()
         self.checkpoints.load_best(model, state.best_step)
         self.accelerator.wait_for_everyone()  # the caller may remove the checkpoints now

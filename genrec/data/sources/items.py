@@ -17,6 +17,10 @@ from genrec.data.sources.text_tables import CSV, TSV, Dialect, column_names, num
 from genrec.errors import DataError
 
 
+class NoItemsError(DataError):
+    """A file without a single item."""
+
+
 class Record(NamedTuple):
     """One row of an items file: where it stands, and its columns, or (a text) why it cannot be read."""
 
@@ -78,7 +82,7 @@ def read_items(
             if problem:
                 bad.append(f"{path}, {record.where}: {problem}")
         if num_read == num_before:
-            raise DataError(f"{path} is empty: expected one item a row with the column {item_id!r}")
+            raise NoItemsError(f"{path} is empty: expected one item a row with the column {item_id!r}")
     check_bad_share(len(bad), num_read, bad, config)
     dropped = {"bad_item_rows": len(bad), "repeated_item_rows": collected.repeated}
     return RawItems(list(collected.places), _fields(collected.rows, config.title), dropped, bad[:NUM_EXAMPLES])

@@ -120,3 +120,48 @@ def test_a_folder_without_parts_and_two_parts_of_one_name_are_refused(tmp_path, 
     (source / "a.csv").write_text("a")
     with pytest.raises(DataError, match=r"both become a\.parquet"):
         done(Upper(tmp_path / "diary"), source)
+
+
+@pytest.mark.parametrize("out", ["in", "in/lists"])
+def test_an_output_that_lies_among_the_input_is_refused(tmp_path, source, out):
+    work = Upper(tmp_path / "diary")
+    with pytest.raises(DataError, match=r"lies in .*, where its files would be taken for parts"):
+        do_parts(work, source, tmp_path / out, run=one_after_the_other, progress=Silence())
+    assert not diary(work)
+
+
+def test_a_part_is_not_overwritten_by_what_is_made_of_it(tmp_path, source):
+    (source / "a.parquet").write_text("aaa")
+    with pytest.raises(DataError, match="choose another folder"):
+        do_parts(Upper(tmp_path / "diary"), source / "a.parquet", source, run=one_after_the_other, progress=Silence())
+    assert (source / "a.parquet").read_text() == "aaa"
+
+
+def test_what_other_parts_left_is_not_mixed_with_these(tmp_path, source):
+    work = Upper(tmp_path / "diary")
+    done(work, source)
+    (source / "b.jsonl").unlink()
+    with pytest.raises(DataError, match=r"b\.parquet was made of a part that .* does not have \(1 such files\)"):
+        done(work, source)
+    (tmp_path / "out" / "b.parquet").rename(tmp_path / "out" / ".tmp-1-b.parquet")  # left by a worker that was killed
+    assert done(work, source).done_before == 2
+
+
+def test_a_part_that_changes_while_it_is_done_is_done_again(tmp_path, source):
+    @dataclass(frozen=True)
+    class Slow(Upper):
+        def load(self):
+            do = super().load()
+
+            def slow(part, target):
+                counts = do(part, target)
+                if part.name == "a.jsonl" and part.read_text() == "aaa":
+                    part.write_text("xxx")
+                return counts
+
+            return slow
+
+    done(Slow(tmp_path / "diary"), source)
+    assert (tmp_path / "out" / "a.parquet").read_text() == "AAA"
+    assert done(Slow(tmp_path / "diary"), source).done_before == 2
+    assert (tmp_path / "out" / "a.parquet").read_text() == "XXX"

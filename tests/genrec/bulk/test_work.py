@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from genrec.errors import DataError
 from genrec.progress import Silence
 from genrec.recommendation.files import recommend_file
 from genrec.stored_ids import load_semantic_ids
+from tokenizer import SemanticIDs
 
 SMALL = (
     "data.world.num_items=150",
@@ -101,9 +103,10 @@ def test_a_tokenizer_that_reads_no_vectors_is_refused(run, tmp_path):
 
 
 def test_vectors_of_another_width_are_refused_by_the_name_of_their_part(run, tmp_path):
-    duckdb.execute(f"COPY (SELECT 'a' AS item_id, [1.0, 2.0] AS vector) TO '{tmp_path}/short.parquet'")
+    (tmp_path / "in").mkdir()
+    duckdb.execute(f"COPY (SELECT 'a' AS item_id, [1.0, 2.0] AS vector) TO '{tmp_path}/in/short.parquet'")
     with pytest.raises(DataError, match=r"short\.parquet"):
-        brought(Tokenizing(run), tmp_path, tmp_path / "out")
+        brought(Tokenizing(run), tmp_path / "in", tmp_path / "out")
 
 
 def test_lists_of_parts_are_those_of_one_file(run, history_parts, tmp_path):
@@ -115,8 +118,23 @@ def test_lists_of_parts_are_those_of_one_file(run, history_parts, tmp_path):
         assert alone.read_bytes() == (tmp_path / "lists" / alone.name).read_bytes()
 
 
-def test_other_options_make_other_lists(run):
+def test_other_options_make_other_lists(run, tmp_path):
     assert Recommending(run, {"k": 5}).fingerprint() != Recommending(run, {"k": 6}).fingerprint()
+    other = shutil.copytree(run, tmp_path / "run")
+    assert Recommending(other).fingerprint() == Recommending(run).fingerprint()
+    config = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("max_per_prefix: null", "max_per_prefix: 1"))
+    assert Recommending(other).fingerprint() != Recommending(run).fingerprint()
+
+
+def test_an_empty_part_becomes_an_empty_one(run, item_parts, tmp_path):
+    items = shutil.copytree(item_parts, tmp_path / "items")
+    (items / "nothing.jsonl").write_text("")
+    assert brought(Embedding(run), items, tmp_path / "vectors").counts == {"items": 150}
+    assert brought(Tokenizing(run), tmp_path / "vectors", tmp_path / "codes").counts == {"items": 150}
+    assert (tmp_path / "codes" / "nothing.parquet").exists() and len(table(tmp_path / "codes", "codes")) == 150
+    codes = SemanticIDs.read(tmp_path / "codes", collisions="keep")
+    assert len(codes) == 150
 
 
 def test_ray_makes_the_same_lists_though_a_worker_is_killed(run, history_parts, tmp_path):

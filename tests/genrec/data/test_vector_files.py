@@ -2,8 +2,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from genrec.data.vector_files import read_vectors, write_vectors
-from genrec.errors import DataError
+from genrec.data.vector_files import open_vectors, read_vectors, write_vectors
+from genrec.errors import ArtifactError, DataError
 
 IDS = np.array(["a", "b", "c"])
 VECTORS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -121,3 +121,22 @@ def test_another_number_of_vectors_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="expected 3 vectors, got 2"):
         write_vectors(tmp_path / "few.npy", iter([np.zeros((2, 3), dtype=np.float32)]), count=3)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00\x76\x00{'descr'", b"\x93NUMPY", b"text"])
+def test_a_damaged_file_of_vectors_is_named(tmp_path, content):
+    (tmp_path / "vectors.npy").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"vectors\.npy is not a whole file of vectors"):
+        open_vectors(tmp_path / "vectors.npy")
+
+
+def test_every_flip_in_the_head_of_vectors_is_an_error_in_words_or_harmless(tmp_path):
+    path, vectors = tmp_path / "vectors.npy", np.ones((4, 3), dtype=np.float32)
+    np.save(path, vectors)
+    whole = path.read_bytes()
+    for place in range(128):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert open_vectors(path).dtype == np.float32
+        except ArtifactError as error:
+            assert "vectors.npy" in str(error)

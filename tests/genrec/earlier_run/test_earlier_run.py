@@ -9,7 +9,7 @@ from genrec import Recommender
 from genrec.additions.add import add_items
 from genrec.earlier_run.run import EarlierRun
 from genrec.earlier_run.weights import prefix_means, start_from
-from genrec.errors import ArtifactError, ConfigError
+from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.generator.config import GeneratorOptions
 from genrec.recommendation.loading import load_generator
 from genrec.tokenization.fitted import FittedTokenizer
@@ -107,6 +107,10 @@ def test_the_newer_run_lives_without_the_earlier_one(finished, shop, make_run, t
     earlier = shutil.copytree(finished, tmp_path / "earlier")
     run = make_run(tmp_path / "run", f"earlier_run={earlier}", newer=True)
     shutil.rmtree(earlier)
+    make_run(tmp_path / "run", f"earlier_run={earlier}", "evaluation.baselines=[popularity]", newer=True)
+    assert [event["stage"] for event in log_of(run, "stage")][-2:] == ["evaluate", "evaluate"]
+    with pytest.raises(ArtifactError, match=r"earlier.*does not exist"):
+        make_run(tmp_path / "run", f"earlier_run={earlier}", "training.epochs=2", newer=True, until="train")
     assert len(Recommender.from_pretrained(run).recommend([["I00001"]], k=5)[0]) == 5
     item = json.loads((shop / "late.jsonl").read_text().splitlines()[0])
     (tmp_path / "more.jsonl").write_text(json.dumps({**item, "item_id": "twin"}) + "\n")
@@ -168,6 +172,35 @@ def test_codes_from_a_file_go_on_with_those_of_new_items(shop, make_run, late, t
     before, now = ids_of(earlier), ids_of(run)
     assert all(now[item_id] == before[item_id] for item_id in known)
     assert len(now) == 150
+
+
+@pytest.fixture
+def with_vectors(shop, make_run, tmp_path):
+    """Makes a run from a file of vectors: those of the items that are given, times a factor."""
+
+    def make(name, items, *overrides, factor=1.0, width=8, newer=False):
+        known = [json.loads(line)["item_id"] for line in (shop / "all_items.jsonl").read_text().splitlines()]
+        vectors = np.random.default_rng(0).normal(size=(len(known), width)).astype(np.float32)
+        rows = [known.index(item_id) for item_id in items]
+        np.savez(tmp_path / f"{name}.npz", item_ids=np.array(items), vectors=factor * vectors[rows])
+        file = f"embeddings.file={tmp_path / name}.npz"
+        return make_run(tmp_path / name, file, *overrides, until="train", newer=newer)
+
+    return make
+
+
+def test_vectors_from_a_file_go_on_if_they_are_those_of_the_same_encoder(shop, with_vectors):
+    names = ("items", "all_items")
+    known, every = ([json.loads(line)["item_id"] for line in (shop / f"{n}.jsonl").open()] for n in names)
+    earlier = with_vectors("earlier", known)
+    run = with_vectors("run", every, f"earlier_run={earlier}", newer=True)
+    assert all(ids_of(run)[item_id] == codes for item_id, codes in ids_of(earlier).items())
+    with pytest.raises(DataError, match=r"other vectors for the items .* \(\d+ of \d+ probes differ\)"):
+        with_vectors("other", every, f"earlier_run={earlier}", factor=1.5, newer=True)
+    with pytest.raises(DataError, match=r"vectors of width 9, those of .* have width 8"):
+        with_vectors("wide", every, f"earlier_run={earlier}", width=9, newer=True)
+    with pytest.raises(ConfigError, match="out of a file in one of them, an encoder in the other"):
+        with_vectors("mixed", every, f"earlier_run={earlier}", "embeddings.file=null", newer=True)
 
 
 def test_other_choices_are_refused_all_at_once(finished, make_run, tmp_path):
