@@ -3,8 +3,8 @@
     python -m benchmarks.interruptions --kills 100 --stops 20 --processes 1,2 --json FILE
 
 Short trainings of the embedded world are ended at random moments, by SIGKILL to all their processes or by SIGTERM, and
-started again until they are done. Every second SIGKILL waits for a checkpoint that is being written. Each training's
-weights must be those of one that nobody disturbed, bit by bit.
+started again until they are done. Every second SIGKILL waits for a checkpoint that is being written; SIGTERM waits for
+the first step. Each training's weights must be those of one that nobody disturbed, bit by bit.
 """
 
 import argparse
@@ -137,9 +137,10 @@ class Training:
         return manifest.seconds
 
     def events(self, *names: str) -> list[dict[str, Any]]:
-        """Of its log."""
-        events = map(json.loads, self.run.log.read_text().splitlines())
-        return [event for event in events if event["event"] in names]
+        """Of its log; all without names. A line that is being written is not one yet."""
+        lines = self.run.log.read_text().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [event for event in events if not names or event["event"] in names]
 
     def is_saving(self) -> bool:
         """Whether a checkpoint is half written at this moment."""
@@ -209,12 +210,21 @@ def interrupted(
         training = Training(folder, reference.processes)
         while not training.is_done:
             process = training.started()
+            if kind == "SIGTERM":
+                wait_for_the_first_event(training, process)
             if tally.interruptions < count and is_alive_after(process, chance.uniform(0, reference.seconds)):
                 (kill if kind == "SIGKILL" else stop)(training, process, tally)
             elif process.wait() != 0:
                 raise SystemExit((folder / "stderr.txt").read_text()[-3000:])
         tally.add(training, reference)
     return tally
+
+
+def wait_for_the_first_event(training: Training, process: subprocess.Popen[bytes]) -> None:
+    """Until the training has begun, or gone on: before that there is nothing to save."""
+    before = len(training.events())
+    while process.poll() is None and len(training.events()) == before:
+        time.sleep(_POLL_SECONDS)
 
 
 def is_alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
