@@ -161,6 +161,29 @@ def add_items(
 
 
 @app.command()
+def serve(
+    run: RunArgument,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[serving.key=value ...]", help="Changes to the run's config.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the searches; by default one for each core.")] = None,
+) -> None:
+    """Serve a run over HTTP until SIGTERM or Ctrl-C; what was taken on is answered first."""
+    from genrec.errors import ConfigError
+    from genrec.progress import for_terminal
+
+    try:
+        from genrec.serving.server import make_server
+    except ImportError as error:
+        raise ConfigError(f'{error.name} is not installed; pip install "genrec[serve]"') from error
+    server = make_server(run, host=host, port=port, overrides=overrides or (), threads=threads)
+    for_terminal().say(f"serving {run} at http://{host}:{port}; its interface: /openapi.json")
+    server.run()
+
+
+@app.command()
 def download(
     name: Annotated[str, typer.Argument(help="Such as movielens-1m or amazon2014-beauty; --list shows all.")] = "",
     folder: Annotated[Path | None, typer.Option("--to", help="Target; by default $GENREC_DATA or data/.")] = None,

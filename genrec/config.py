@@ -16,6 +16,7 @@ from genrec.evaluation.evaluate import EvaluationConfig
 from genrec.fingerprints import plain
 from genrec.generator.config import GeneratorOptions
 from genrec.recommendation.recommender import RecommendationConfig
+from genrec.serving.config import ServingConfig
 from genrec.strict_loading import build, load_dataclass, type_adapter
 from genrec.tokenization import TokenizerConfig
 from genrec.training.loop_config import TrainingConfig
@@ -49,6 +50,7 @@ class ExperimentConfig:
     recommendation: RecommendationConfig = field(default_factory=RecommendationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:  # numpy's legacy seeds and faiss take no others

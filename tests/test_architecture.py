@@ -30,6 +30,7 @@ HEIGHTS = {
     "evaluation": 6,  # its stage shows the counting baselines
     "baselines": 6,  # those that are trained take the loop as it is
     "training": 6,
+    "serving": 7,
     "config": 8,
     "stage_inputs": 9,
     "stages": 9,

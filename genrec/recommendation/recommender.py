@@ -26,7 +26,7 @@ from genrec.recommendation.given_items import log_probs_of, reading_of
 from genrec.recommendation.lists import Recommendation, RecommendationList
 from genrec.recommendation.plan import cap_of, plan_of
 from genrec.recommendation.readings import Readings
-from genrec.recommendation.requests import Request, known_history, known_request, rows_of
+from genrec.recommendation.requests import KnownRequest, Request, known_history, known_request, rows_of
 from genrec.recommendation.search import RowFilters, Search
 from genrec.recommendation.stock import in_stock, without_rows
 from genrec.recommendation.where import Attributes, Where
@@ -120,9 +120,18 @@ class Recommender:
             prefix_depth=prefix_depth,
         )
 
+    def known(self, requests: Sequence[Request]) -> list[KnownRequest]:
+        """The requests in rows, checked: `answer` takes them as they are.
+
+        Raises:
+            UnknownItemError: a history is empty or has no known item.
+            ValueError: `k` below 1, or an allow list or conditions that allow no item of the catalogue.
+        """
+        return [known_request(each, place, self.catalogue, self._attributes) for place, each in enumerate(requests)]
+
     def answer(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[Request] | Sequence[KnownRequest],
         *,
         beam_size: int | None = None,
         rank: Rank | None = None,
@@ -325,8 +334,11 @@ class Recommender:
         exclude = self.config.exclude_history if exclude_history is None else exclude_history
         return [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
 
-    def _answers(self, requests: Sequence[Request], order: Order) -> Answers:
-        known = [known_request(each, place, self.catalogue, self._attributes) for place, each in enumerate(requests)]
+    def _answers(self, requests: Sequence[Request] | Sequence[KnownRequest], order: Order) -> Answers:
+        known = [
+            each if isinstance(each, KnownRequest) else known_request(each, place, self.catalogue, self._attributes)
+            for place, each in enumerate(requests)
+        ]
         return Answers(known, order, self._attributes, self.catalogue.item_ids, self.version)
 
 

@@ -1,0 +1,1 @@
+"""A trained run over HTTP: what waits is answered together, within bounds that hold under any load."""

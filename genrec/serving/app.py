@@ -1,0 +1,274 @@
+"""The HTTP interface around one engine: who may call, what comes in, what goes out."""
+
+import hmac
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from genrec.errors import UnknownItemError
+from genrec.recommendation.recommender import Recommender
+from genrec.recommendation.requests import Request as ListRequest
+from genrec.recommendation.requests import rows_of
+from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
+from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
+from genrec.serving.config import ServingConfig
+from genrec.serving.engine import Asked, Engine, Listed, Reading, stocked
+from genrec.serving.metrics import Metrics
+from genrec.serving.openapi import DESCRIPTION, documented
+from genrec.serving.schemas import MAX_ID_CHARS, RecommendRequest, calls_of
+
+API_KEY = "GENREC_API_KEY"
+"""Environment variable: if it is set, calls must bring its value as `Authorization: Bearer ...` or `X-API-Key`."""
+
+_ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def make_app(engine: Engine, limits: ServingConfig, *, run: str) -> FastAPI:
+    """The application; `run` is what `/v1/model` calls it."""
+    server = _Server(engine, limits, run)
+    app = FastAPI(
+        title="GenRec",
+        description=DESCRIPTION,
+        version="1",
+        lifespan=server.lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    bodies = calls_of(limits)
+    add = partial(_add, app)
+    add("POST", "/v1/recommend", server.recommend, documented("recommend", bodies.request, bodies.requests))
+    add("POST", "/v1/similar", server.similar, documented("similar", bodies.similar))
+    add("GET", "/v1/items/{item_id:path}", server.item, documented("item"))
+    add("GET", "/v1/model", server.model, documented("model"))
+    add("GET", "/healthz", server.health, documented("health"))
+    add("GET", "/readyz", server.ready, documented("ready"))
+    add("GET", "/metrics", server.exposed_metrics, documented("metrics"))
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(RequestValidationError, _validation_problem)
+    app.add_exception_handler(CallError, _call_problem)
+    app.state.server = server
+    return app
+
+
+class _Server:
+    """What the routes share."""
+
+    def __init__(self, engine: Engine, limits: ServingConfig, run: str) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.run = run
+        self.bodies = calls_of(limits)
+        self.key = os.environ.get(API_KEY, "")
+        self.metrics = Metrics()
+        self.is_ready = False
+        self.batcher: Batcher[Asked, Listed] = Batcher(
+            engine.answer,
+            max_batch=limits.max_batch,
+            queue_size=limits.queue_size,
+            deadline_s=limits.deadline_ms / 1000,
+        )
+        self.batcher.batch_sizes = self.metrics.batch
+        self.metrics.watch(lambda: self.batcher.waiting, lambda: self.engine.recommender.version)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Warm before it is ready; after the last call, what was taken on is answered."""
+        await run_in_threadpool(self.engine.warm_up, max_batch=self.limits.max_batch)
+        self.batcher.start()
+        self.is_ready = True
+        yield
+        self.is_ready = False
+        await self.batcher.close(seconds=self.limits.drain_seconds)
+
+    async def recommend(self, request: Request) -> Response:
+        """Lists for one history, or for several at once."""
+        self._check_key(request)
+        fields = await self._fields(request)
+        many = "requests" in fields
+        call: Any = checked(self.bodies.requests if many else self.bodies.request, fields)
+        wanted: Sequence[RecommendRequest] = call.requests if many else [call]
+        lists = await self._asked([self._asked_of(one) for one in wanted])
+        shown = [_shown(listed) for listed in lists]
+        return as_json({"lists": shown} if many else shown[0])
+
+    async def similar(self, request: Request) -> Response:
+        """Items whose vectors are nearest to an item's."""
+        self._check_key(request)
+        call: Any = checked(self.bodies.similar, await self._fields(request))
+        try:
+            found = await run_in_threadpool(self.engine.similar, call.item_id, call.k)
+        except UnknownItemError as error:
+            raise CallError(404, "unknown_item", str(error)) from error
+        return as_json({"items": [near._asdict() for near in found], "version": self.engine.recommender.version})
+
+    async def item(self, request: Request) -> Response:
+        """What is known of one item."""
+        self._check_key(request)
+        item_id = request.path_params["item_id"]
+        if len(item_id) > MAX_ID_CHARS:
+            raise CallError(404, "unknown_item", f"no item_id has more than {MAX_ID_CHARS} characters")
+        try:
+            return as_json(_item(self.engine.recommender, item_id))
+        except UnknownItemError as error:
+            raise CallError(404, "unknown_item", str(error)) from error
+
+    async def model(self, request: Request) -> Response:
+        """What is served, and within which bounds."""
+        self._check_key(request)
+        recommender = self.engine.recommender
+        generator = recommender.generator
+        return as_json(
+            {
+                "run": self.run,
+                "version": recommender.version,
+                "items": int(stocked(recommender).sum()),
+                "level_sizes": list(generator.config.level_sizes),
+                "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+                "rank": recommender.config.rank,
+                "blend_weight": recommender.blend_weight,
+                "fields": list(recommender.catalogue.fields),
+                "limits": vars(self.limits),
+            }
+        )
+
+    async def health(self, request: Request) -> Response:
+        """Whether the process lives."""
+        return as_json({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """Whether it takes calls."""
+        if not self.is_ready:
+            raise CallError(503, "not_ready", "the server is starting or shutting down", retry_after_s=1)
+        return as_json({"status": "ready", "version": self.engine.recommender.version})
+
+    async def exposed_metrics(self, request: Request) -> Response:
+        """Counts and times in Prometheus' text format."""
+        text, media_type = self.metrics.exposed()
+        return Response(text, media_type=media_type)
+
+    async def _fields(self, request: Request) -> dict[str, Any]:
+        return decoded(await read_body(request, max_bytes=self.limits.max_body_bytes))
+
+    async def _asked(self, asked: Sequence[Asked]) -> Sequence[Listed]:
+        try:
+            return await self.batcher.ask(asked)
+        except QueueFullError as error:
+            raise CallError(429, "queue_full", str(error), retry_after_s=error.retry_after_s) from error
+        except DeadlineError as error:
+            raise CallError(503, "deadline", str(error), retry_after_s=1) from error
+        except ClosingError as error:
+            raise CallError(503, "closing", str(error), retry_after_s=1) from error
+        except UnknownItemError as error:
+            raise CallError(422, "unknown_items", str(error)) from error
+        except ValueError as error:
+            raise CallError(422, "cannot_be_done", str(error)) from error
+
+    def _asked_of(self, one: RecommendRequest) -> Asked:
+        exclude = one.exclude_history
+        if one.exact and not self.limits.exact:
+            raise CallError(422, "cannot_be_done", "this server proves no lists (serving.exact); leave out exact")
+        where = None if one.where is None else one.model_dump(include={"where"}, by_alias=True, exclude_none=True)
+        return Asked(
+            ListRequest(
+                one.history,
+                one.k,
+                self.engine.recommender.config.exclude_history if exclude is None else exclude,
+                one.allow,
+                one.deny,
+                where["where"] if where else None,
+            ),
+            Reading(one.rank, one.exact, one.max_per_prefix, one.prefix_depth),
+        )
+
+    def _check_key(self, request: Request) -> None:
+        if not self.key:
+            return
+        told = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(told.encode(), self.key.encode()):
+            raise CallError(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+
+
+def _add(
+    app: FastAPI,
+    method: str,
+    path: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    about: dict[str, Any],
+) -> None:
+    server: _Server = endpoint.__self__  # pyright: ignore[reportFunctionMemberAccess]
+    name = path.split("/{")[0]
+
+    async def timed(request: Request) -> Response:
+        with server.metrics.call(name) as call:
+            try:
+                response = await endpoint(request)
+            except CallError as error:
+                response = error.response()
+            call.status = response.status_code
+            response.headers.update(_SAFE)
+            return response
+
+    timed.__name__, timed.__doc__ = endpoint.__name__, endpoint.__doc__
+    app.add_api_route(path, timed, methods=[method], response_class=Response, **about)
+
+
+def _item(recommender: Recommender, item_id: str) -> dict[str, Any]:
+    row = int(rows_of([item_id], recommender.catalogue)[0])
+    generator = recommender.generator
+    codes = generator.vocabulary.codes_of(generator.vocabulary.item_codes.new_tensor([row]))[0].tolist()
+    prefixes = [".".join(map(str, codes[: level + 1])) for level in range(len(codes))]
+    return {
+        "item_id": item_id,
+        "title": recommender.catalogue.title(row),
+        "fields": {name: texts[row] for name, texts in recommender.catalogue.fields.items()},
+        "codes": [
+            {"code": code, "name": recommender.code_names.get(prefix)}
+            for code, prefix in zip(codes, prefixes, strict=True)
+        ],
+        "in_stock": bool(stocked(recommender)[row]),
+        "version": recommender.version,
+    }
+
+
+def _shown(listed: Listed) -> dict[str, Any]:
+    made = listed.made
+    return {
+        "items": [
+            {"item_id": entry.item_id, "title": title, "score": entry.score}
+            for entry, title in zip(made, listed.titles, strict=True)
+        ],
+        "certified": made.certified,
+        "exact": made.exact,
+        "ignored": list(made.ignored),
+        "version": made.version,
+    }
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    response = CallError(status, _ERRORS.get(status, "failed"), str(error.detail)).response()
+    response.headers.update({**_SAFE, **(error.headers or {})})
+    return response
+
+
+async def _validation_problem(request: Request, error: Exception) -> Response:
+    return CallError(422, "not_as_documented", "the call is not as documented").response()
+
+
+async def _call_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CallError)
+    return error.response()

@@ -1,0 +1,78 @@
+"""What the interface says of itself: the bodies, answers and problems of every path."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from genrec.serving.schemas import (
+    Item,
+    Model,
+    Problem,
+    RecommendedList,
+    RecommendedLists,
+    SimilarItems,
+)
+
+DESCRIPTION = (
+    "Generative recommendation on semantic IDs. Every list holds items of the catalogue and of the filters alone."
+)
+
+_PROBLEMS = {
+    400: "The body is no JSON in UTF-8.",
+    401: "The API key is missing or wrong.",
+    404: "The catalogue does not have the item.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    422: "The body is not as documented, or asks for what cannot be done.",
+    429: "As much waits as may; see `Retry-After`.",
+    503: "Not answered in time, or the server is starting or shutting down.",
+}
+_ANSWERS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "recommend": (RecommendedList | RecommendedLists, (400, 401, 408, 413, 422, 429, 503)),
+    "similar": (SimilarItems, (400, 401, 404, 408, 413, 422)),
+    "item": (Item, (401, 404)),
+    "model": (Model, (401,)),
+    "health": (None, ()),
+    "ready": (None, (503,)),
+    "metrics": (None, ()),
+}
+
+
+def documented(name: str, *bodies: type[BaseModel]) -> dict[str, Any]:
+    """Arguments for FastAPI's route: the answers of a path and, since it parses by itself, its body."""
+    answer, problems = _ANSWERS[name]
+    about: dict[str, Any] = {
+        "operation_id": name,
+        "responses": {status: {"model": Problem, "description": _PROBLEMS[status]} for status in problems},
+    }
+    if answer is not None:
+        about["responses"][200] = {"model": answer, "description": "The answer."}
+    if name == "metrics":
+        about["responses"][200] = {"description": "Prometheus' text.", "content": {"text/plain": {}}}
+    if name == "item":
+        parameter = {"name": "item_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        about["openapi_extra"] = {"parameters": [parameter]}
+    if bodies:
+        schemas = [body.model_json_schema(ref_template="#/components/schemas/{model}") for body in bodies]
+        about["openapi_extra"] = {"requestBody": _request_body(schemas)}
+    return about
+
+
+def _request_body(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    inlined = [_inlined(schema) for schema in schemas]
+    schema = inlined[0] if len(inlined) == 1 else {"oneOf": inlined}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without references into itself: FastAPI does not know of what they name."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(part: Any) -> Any:
+        if isinstance(part, dict):
+            if set(part) == {"$ref"}:
+                return resolved(definitions[part["$ref"].rsplit("/", 1)[-1]])
+            return {key: resolved(value) for key, value in part.items()}
+        return [resolved(value) for value in part] if isinstance(part, list) else part
+
+    return resolved(schema)
