@@ -160,6 +160,8 @@ def main() -> None:
         for processes in map(int, options.processes.split(",")):
             reference = undisturbed(prepared, Path(scratch) / f"reference-{processes}", processes)
             for kind, count in (("SIGKILL", options.kills), ("SIGTERM", options.stops)):
+                if not count:
+                    continue
                 tally = interrupted(prepared, Path(scratch) / "run", reference, kind, count, chance)
                 key = f"{kind}, {processes} process{'es' * (processes > 1)}"
                 report[key] = {**vars(tally), "failures": tally.failures()}

@@ -36,10 +36,8 @@ def tokenizer_codes(
     """
     fitted = fitted_tokenizer(run)
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
-    codes, old = (
-        fitted.tokenizer.encode(new),
-        fitted.as_if_later(None if vectors is None else _spread(known_vectors(run))),
-    )
+    codes = fitted.tokenizer.encode(new)
+    old = None if vectors is None else fitted.as_if_later(_spread(known_vectors(run)))
     return Coded(
         codes,
         tokenizer_distances(fitted.tokenizer, new, codes),

@@ -156,7 +156,7 @@ def test_a_part_that_changes_while_it_is_done_is_done_again(tmp_path, source):
             def slow(part, target):
                 counts = do(part, target)
                 if part.name == "a.jsonl" and part.read_text() == "aaa":
-                    part.write_text("xxx")
+                    part.write_text("new")
                 return counts
 
             return slow
@@ -164,4 +164,4 @@ def test_a_part_that_changes_while_it_is_done_is_done_again(tmp_path, source):
     done(Slow(tmp_path / "diary"), source)
     assert (tmp_path / "out" / "a.parquet").read_text() == "AAA"
     assert done(Slow(tmp_path / "diary"), source).done_before == 2
-    assert (tmp_path / "out" / "a.parquet").read_text() == "XXX"
+    assert (tmp_path / "out" / "a.parquet").read_text() == "NEW"
