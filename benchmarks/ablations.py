@@ -68,7 +68,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
         "training.loss.prefix.kind=pairwise",
         "training.loss.prefix.beta=0.2",
         "training.loss.prefix.eta=3e-5",
-        "training.loss.prefix.target_share=0.1",
+        "training.loss.prefix.target_share=0.05",
     ),
 }
 """Name -> overrides."""
