@@ -2,9 +2,12 @@
 
     python -m benchmarks.interruptions --kills 100 --stops 20 --processes 1,2 --json FILE
 
-Short trainings of the embedded world are ended at random moments, by SIGKILL to all their processes or by SIGTERM, and
+Short trainings of the embedded world are ended at random moments, by SIGKILL or SIGTERM to all their processes, and
 started again until they are done. Every second SIGKILL waits for a checkpoint that is being written; SIGTERM waits for
 the first step. Each training's weights must be those of one that nobody disturbed, bit by bit.
+
+Several processes are started one by one, as a cluster's scheduler does, so that each has an exit code of its own:
+torchrun ends with 1 on SIGTERM, whatever its workers end with.
 """
 
 import argparse
@@ -13,12 +16,14 @@ import os
 import random
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -52,6 +57,8 @@ OPTIONS = (
 LONGEST_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.001
 
+Processes = Sequence[subprocess.Popen[bytes]]
+
 
 @dataclass
 class Tally:
@@ -68,7 +75,7 @@ class Tally:
     lost_seconds: int = 0
     """Parts that knew of fewer seconds than the one before."""
     exit_codes: Counter[int] = field(default_factory=Counter)
-    """Of the launched process, after SIGTERM."""
+    """Of the processes, after SIGTERM."""
     phases: Counter[str] = field(default_factory=Counter)
     """What the training was at when SIGTERM came."""
     stop_seconds: list[float] = field(default_factory=list)
@@ -98,6 +105,7 @@ class Tally:
             f"{self.steps_run} steps were run, at most {most} expected": self.steps_run > most,
             f"{self.lost_seconds} parts had lost seconds": self.lost_seconds,
             f"{self.lost_after_stop} steps were lost after SIGTERM": self.lost_after_stop,
+            f"exit codes {dict(self.exit_codes)}, 143 expected": set(self.exit_codes) - {128 + signal.SIGTERM},
             f"{slowest:.1f} s to stop, at most {LONGEST_STOP_SECONDS:.0f} expected": slowest > LONGEST_STOP_SECONDS,
         }
         return [text for text, is_true in found.items() if is_true]
@@ -110,16 +118,23 @@ class Training:
         self.run = RunFolder(folder)
         self.processes = processes
 
-    def started(self) -> subprocess.Popen[bytes]:
-        """A new part of it."""
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(self.processes)]
+    def started(self) -> list[subprocess.Popen[bytes]]:
+        """The processes of a new part of it."""
+        together = {"WORLD_SIZE": str(self.processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         with (self.run.path / "stderr.txt").open("ab") as errors:
-            return subprocess.Popen(
-                [sys.executable, *(launcher if self.processes > 1 else []), "-m", "genrec", "train", self.run.path],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-            )
+            return [
+                subprocess.Popen(
+                    [sys.executable, "-m", "genrec", "train", self.run.path],
+                    env={
+                        **os.environ,
+                        "OMP_NUM_THREADS": "1",
+                        **({**together, "RANK": str(rank), "LOCAL_RANK": str(rank)} if self.processes > 1 else {}),
+                    },
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                )
+                for rank in range(self.processes)
+            ]
 
     @property
     def is_done(self) -> bool:
@@ -195,7 +210,7 @@ def undisturbed(prepared: Path, folder: Path, processes: int) -> Reference:
     """The training that all others must equal."""
     shutil.copytree(prepared, folder)
     training, began = Training(folder, processes), time.monotonic()
-    if training.started().wait() != 0 or not training.is_done:
+    if any(ended(training.started())) or not training.is_done:
         raise SystemExit((folder / "stderr.txt").read_text()[-3000:])
     seconds = time.monotonic() - began
     return Reference(processes, training.weights(), len(training.events("trained")), seconds)
@@ -211,62 +226,69 @@ def interrupted(
         shutil.copytree(prepared, folder)
         training = Training(folder, reference.processes)
         while not training.is_done:
-            process = training.started()
+            processes = training.started()
             if kind == "SIGTERM":
-                wait_for_the_first_event(training, process)
-            if tally.interruptions < count and is_alive_after(process, chance.uniform(0, reference.seconds)):
-                (kill if kind == "SIGKILL" else stop)(training, process, tally)
-            elif process.wait() != 0:
+                wait_for_the_first_event(training, processes)
+            if tally.interruptions < count and are_alive_after(processes, chance.uniform(0, reference.seconds)):
+                (kill if kind == "SIGKILL" else stop)(training, processes, tally)
+            elif any(ended(processes)):
                 raise SystemExit((folder / "stderr.txt").read_text()[-3000:])
         tally.add(training, reference)
     return tally
 
 
-def wait_for_the_first_event(training: Training, process: subprocess.Popen[bytes]) -> None:
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def ended(processes: Processes) -> list[int]:
+    """Exit codes, when all have ended."""
+    return [process.wait() for process in processes]
+
+
+def are_alive(processes: Processes) -> bool:
+    """Whether none has ended."""
+    return all(process.poll() is None for process in processes)
+
+
+def wait_for_the_first_event(training: Training, processes: Processes) -> None:
     """Until the training has begun, or gone on: before that there is nothing to save."""
     before = len(training.events())
-    while process.poll() is None and len(training.events()) == before:
+    while are_alive(processes) and len(training.events()) == before:
         time.sleep(_POLL_SECONDS)
 
 
-def is_alive_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether it still runs then."""
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+def are_alive_after(processes: Processes, seconds: float) -> bool:
+    """Whether all still run then."""
+    with suppress(subprocess.TimeoutExpired):
+        processes[0].wait(timeout=seconds)
+    return are_alive(processes)
 
 
-def kill(training: Training, process: subprocess.Popen[bytes], tally: Tally) -> None:
-    """SIGKILL to all its processes; every second one when the next checkpoint is half written."""
-    while tally.interruptions % 2 and process.poll() is None and not training.is_saving():
+def kill(training: Training, processes: Processes, tally: Tally) -> None:
+    """SIGKILL to all its processes; every second time when the next checkpoint is half written."""
+    while tally.interruptions % 2 and are_alive(processes) and not training.is_saving():
         time.sleep(_POLL_SECONDS)
-    if process.poll() is None:
+    if are_alive(processes):
         tally.in_a_save += training.is_saving()
         tally.interruptions += 1
-        for pid in [process.pid, *descendants(process.pid)]:  # workers of a launcher have sessions of their own
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    process.wait()
+        for process in processes:
+            process.kill()
+    ended(processes)
 
 
-def descendants(pid: int) -> list[int]:
-    """All processes that it has started, and they."""
-    with suppress(FileNotFoundError):
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return children + [inner for child in children for inner in descendants(child)]
-    return []
-
-
-def stop(training: Training, process: subprocess.Popen[bytes], tally: Tally) -> None:
-    """SIGTERM to the launched process, which passes it on if it has launched others; nothing if it is done already."""
+def stop(training: Training, processes: Processes, tally: Tally) -> None:
+    """SIGTERM to all its processes; nothing if it is done already."""
     if training.is_done:
-        process.wait()
+        ended(processes)
         return
     began = time.monotonic()
-    process.terminate()
-    tally.exit_codes[process.wait()] += 1
+    for process in processes:
+        process.terminate()
+    tally.exit_codes.update(ended(processes))
     tally.stop_seconds.append(time.monotonic() - began)
     tally.interruptions += 1
 
