@@ -42,7 +42,6 @@ STAGE_OUTPUTS: dict[str, tuple[str, ...]] = {
     "index": ("trie",),
     "train": ("generator/model.safetensors",),
     "evaluate": ("metrics.json",),
-    "report": ("report",),
 }
 """What every stage must leave behind, in the order of the stages; a stage may record more."""
 

@@ -42,7 +42,7 @@ from genrec.stage_inputs import (
     training_choices,
 )
 from genrec.stored_ids import load_prefix_trie, load_semantic_ids
-from genrec.tokenization.report import as_json, health_of, names_of, write_figures
+from genrec.tokenization.report import CODEBOOK_FIGURE, MAP_FIGURE, as_json, health_of, names_of, write_figures
 from genrec.tokenization.semantic_ids import KnownItems, Tokenized, fit_semantic_ids, read_semantic_ids
 from genrec.training.stage import TrainingInputs, TrainingPlan, train_generator
 from trie import PrefixTrie
@@ -168,6 +168,8 @@ def _write_tokenized(run: Run, tokenized: Tokenized, catalogue: Catalogue) -> No
     atomic_json(folder.path / "semantic_ids.json", {"made_by": plain(tokenized.made_by.used()), **checked.as_dict()})
     atomic_json(folder.code_names, as_json(names))
     say(checked.table())
+    for name in (CODEBOOK_FIGURE, MAP_FIGURE):
+        remove(folder.report / name)  # of other codes
     try:
         figures = write_figures(tokenized, names, folder.report)
         say(f"  figures: {', '.join(map(str, figures))}")

@@ -37,6 +37,7 @@ HEIGHTS = {
     "pipeline": 10,
     "tables": 11,
     "list_commands": 11,
+    "report": 11,
     "bulk": 11,
     "cli": 12,
     "__main__": 13,

@@ -1,14 +1,17 @@
 """How much of the catalogue all lists of ten together show, and whether they are all the same list."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64
 from numpy import ndarray
 
 from tokenizer.code_usage import gini
 
 LIST_LENGTH = 10
+POPULAR = 0.1
+"""Share of the catalogue that counts as popular."""
 
 
 class Coverage(NamedTuple):
@@ -66,3 +69,20 @@ def times_listed_by_scores(scores: Float[ndarray, "cases items"]) -> Int64[ndarr
     tied = (scores == last) & np.isfinite(last)
     room = length - above.sum(axis=1, keepdims=True)
     return (above | (tied & (np.cumsum(tied, axis=1) <= room))).sum(axis=0)
+
+
+def popular_items(taken: Int64[ndarray, " items"]) -> Float64[ndarray, " items"]:
+    """1 for the tenth of the items that is taken most often, 0 for the others.
+
+    Items that tie at its edge have equal parts of what is left, so that no order of rows decides. Sums to the tenth,
+    rounded up.
+    """
+    room = math.ceil(POPULAR * len(taken))
+    edge = np.sort(taken)[::-1][room - 1]
+    above, tied = taken > edge, taken == edge
+    return above + tied * ((room - above.sum()) / tied.sum())
+
+
+def share_of_popular(times: Int64[ndarray, " items"], popular: Float64[ndarray, " items"]) -> float:
+    """Share of all these places that popular items have; a tenth would be theirs if all items were treated alike."""
+    return float(times @ popular / times.sum())

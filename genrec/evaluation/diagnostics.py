@@ -3,7 +3,9 @@
     survival    share of the targets whose prefix is in the beam after each level: {"10": [..], "20": .., "50": ..}
     nll         mean NLL of the targets' codes, level by level, in nats: "generator" beside counting (`code_counts`)
     slices      recall@10 and ndcg@10 by "popularity" of the target and by "history_length" (`slices`)
-    coverage    protocol -> method -> what all lists of ten show of the catalogue (`coverage`)
+    coverage    protocol -> method -> what all lists of ten show of the catalogue, and the share of popular items
+                among their places (`coverage`)
+    popular_share_of_targets    the same share among what the users took
     alarms      what is wrong, in words; empty for a sound run
 
 Survival and NLL are without the history filter. Methods are "generator" (the run's default reading),
@@ -18,7 +20,7 @@ import numpy as np
 from genrec.data.interactions import Interactions
 from genrec.data.splits import Cases, Splits
 from genrec.evaluation.code_counts import case_pairs, counted_nll, training_pairs
-from genrec.evaluation.coverage import coverage_of
+from genrec.evaluation.coverage import coverage_of, popular_items, share_of_popular
 from genrec.evaluation.metrics import Places
 from genrec.evaluation.scorers import Standing
 from genrec.evaluation.slices import (
@@ -46,15 +48,19 @@ class CaseSet(NamedTuple):
 
 def diagnose(
     vocabulary: Vocabulary, tested: CaseSet, *, standings: Standings, paths: TargetPaths
-) -> dict[str, dict[str, Any] | list[str]]:
+) -> dict[str, Any]:
     """All parts."""
+    popular = popular_items(training_counts(tested.interactions, tested.splits))
     coverage = {
         protocol: {
             method: coverage_of(standing.times_listed, num_lists=len(tested.cases.ends))._asdict()
+            | {"popular_share": share_of_popular(standing.times_listed, popular)}
             for method, standing in methods.items()
         }
         for protocol, methods in standings.items()
     }
+    targets = tested.interactions.items[tested.cases.ends]
+    times_taken = np.bincount(targets, minlength=tested.interactions.num_items)
     nll = nll_by_level(vocabulary, tested, paths)
     num_levels = len(vocabulary.level_sizes)
     return {
@@ -62,6 +68,7 @@ def diagnose(
         "nll": nll,
         "slices": _slices(tested, places_of(standings)),
         "coverage": coverage,
+        "popular_share_of_targets": share_of_popular(times_taken, popular),
         "alarms": [*collapse_alarms(coverage), *nll_alarms(nll)],
     }
 

@@ -25,7 +25,7 @@ def slice_figures(
 
     `places` has every method's under every protocol. The figures of a slice without a case are None.
     """
-    which = np.searchsorted(bounds, sizes, side="right") - 1
+    which = slice_numbers(sizes, bounds)
     figures = {}
     for number, name in enumerate(slice_names(bounds)):
         chosen = which == number
@@ -34,6 +34,11 @@ def slice_figures(
             for protocol, methods in places.items()
         }
     return figures
+
+
+def slice_numbers(sizes: Int64[ndarray, " cases"], bounds: Sequence[int]) -> Int64[ndarray, " cases"]:
+    """Number of the slice that each case is in."""
+    return np.searchsorted(bounds, sizes, side="right") - 1
 
 
 def slice_names(bounds: Sequence[int]) -> list[str]:
