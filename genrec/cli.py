@@ -105,6 +105,30 @@ _stage_command("evaluate", "Measure the generator and the baselines (after the s
 
 
 @app.command()
+def report(
+    source: RunOrConfig,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report; by default RUN/report.")] = None,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Do not measure how fast this machine is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's report, one HTML file with its pictures (after the stages before it)."""
+    from genrec.progress import for_terminal
+    from genrec.report.write import check_target, write_report
+
+    check_target(out)
+    run = _run(source, overrides, out=None, until="evaluate").path
+    if not _is_main_process():
+        return
+    written = write_report(run, out=out, with_latency=not no_latency, progress=for_terminal())
+    if as_json:
+        pictures = [str(picture) for picture in written.pictures]
+        print_json({"run": str(run), "page": str(written.page), "pictures": pictures})
+    else:
+        print(written.page)
+
+
+@app.command()
 def baseline(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="sasrec, sasrec_content, sasrec_one_negative, bert4rec or tiger.")

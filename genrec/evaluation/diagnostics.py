@@ -46,9 +46,7 @@ class CaseSet(NamedTuple):
     cases: Cases
 
 
-def diagnose(
-    vocabulary: Vocabulary, tested: CaseSet, *, standings: Standings, paths: TargetPaths
-) -> dict[str, Any]:
+def diagnose(vocabulary: Vocabulary, tested: CaseSet, *, standings: Standings, paths: TargetPaths) -> dict[str, Any]:
     """All parts."""
     popular = popular_items(training_counts(tested.interactions, tested.splits))
     coverage = {
