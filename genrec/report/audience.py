@@ -41,7 +41,10 @@ def audience_section(record: RunRecord) -> Section:
     ]
     filtered = "history filtered out" if protocol == FILTERED else "without history filter"
     parts = [
-        paragraph(f"All figures of this part are as the run serves: {filtered}."),
+        paragraph(
+            f"All figures of this part are as the run serves: {filtered}. Intervals are those of a bootstrap, which "
+            "has no width where nobody is found."
+        ),
         paragraph(_on_cold(popularity[0], methods[0], best)),
         *([] if best is None else [paragraph(_on_slices(record, groups, methods[0], best))]),
         paragraph(_on_coverage(record)),
@@ -60,12 +63,19 @@ def _on_cold(cold: Slice, own: Method, best: Method | None) -> str:
     """On items that were never seen in training, if any was a target."""
     if not cold.num_cases:
         return "No test user took an item that training never saw, so nothing is said of cold items."
-    found = f"the generator finds it for {percent(cold.recalls[own.name])} of them"
+    found = f"the generator finds it for {percent(cold.recalls[own.name])} of them{_at_most(cold, own)}"
     if best is not None and best.name in cold.recalls:
         found += f", {best.title} for {percent(cold.recalls[best.name])}"
     enough = cold.num_cases >= FEW_CASES
     judged = "codes made from content should find some" if enough else "too few to judge by"
     return f"{count(cold.num_cases)} test users took an item that training never saw; {found}: {judged}."
+
+
+def _at_most(cold: Slice, own: Method) -> str:
+    """How many may be found where nobody was: a bootstrap cannot say."""
+    if cold.recalls[own.name] or cold.num_cases < FEW_CASES:
+        return ""
+    return f" (with 95 % confidence at most {percent(3 / cold.num_cases)})"  # rule of three; Hanley & Lippman-Hand 1983
 
 
 def _on_slices(record: RunRecord, groups: Mapping[str, Sequence[Slice]], own: Method, best: Method) -> str:
@@ -124,7 +134,7 @@ def slices_picture(
     for place, method in enumerate(methods):
         known = [(float(number), each) for number, each in enumerate(present) if method.name in each.recalls]
         recalls = [each.recalls[method.name] for _, each in known]
-        errors = error_bars(recalls, [each.intervals.get(method.name) for _, each in known], scale=100)
+        errors = error_bars(recalls, [each.intervals.get(method.name) for _, each in known], scale=100.0)
         style = style_of(place, color="black") if method.kind == "oracle" else style_of(place)
         spread = dodged([number for number, _ in known], place, len(methods))
         shares = [100 * recall for recall in recalls]

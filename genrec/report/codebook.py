@@ -36,7 +36,9 @@ def codebook_section(record: RunRecord) -> Section:
         parts.append(warning(f"{about.name} is missing: the health of the codes is not known; run genrec tokenize."))
     found = [_stored(folder.report / file, title) for file, title in _PICTURES.items()]
     pictures = tuple(picture for picture in found if picture is not None)
-    parts += [gallery(pictures), *([_on_pictures(pictures)] if len(pictures) < len(_PICTURES) else [])]
+    if pictures:
+        parts.append(paragraph("The pictures count levels from 0: level 0 is code 1."))
+    parts += [gallery(pictures), *([_on_missing(pictures)] if len(pictures) < len(_PICTURES) else [])]
     names = read_json(folder.code_names) if folder.code_names.exists() else {}
     report = load_prefix_trie(folder).report()
     largest = _largest_prefixes(load_semantic_ids(folder).codes, names)
@@ -97,7 +99,7 @@ def _stored(path: Path, title: str) -> Picture | None:
     return Picture(path.stem, title, path.read_bytes(), wide=True) if path.exists() else None
 
 
-def _on_pictures(pictures: tuple[Picture, ...]) -> Markup:
+def _on_missing(pictures: tuple[Picture, ...]) -> Markup:
     missing = [file for file in _PICTURES if file not in {picture.file_name for picture in pictures}]
     return warning(
         f"Not here: {' and '.join(missing)}. The tokenize stage draws the codebook where matplotlib is installed, and "
@@ -116,7 +118,7 @@ def _largest_prefixes(codes: Int[ndarray, "items id_length"], names: Mapping[str
             str(values[place]),
             names.get(str(values[place]), NOTHING),
             count(int(items[place])),
-            percent(items[place] / len(codes)),
+            percent(int(items[place]) / len(codes)),
         ]
         for place in largest.tolist()
     ]

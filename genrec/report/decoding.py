@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from genrec.atomic_files import read_json
 from genrec.recommendation.loading import RANKING_FILE
 from genrec.report.drawing import new_axes, picture_of, style_of, ticks_of_codes
-from genrec.report.markup import Markup, paragraph, side_by_side, table, warning
+from genrec.report.markup import Markup, paragraph, side_by_side, table
 from genrec.report.numbers import figure, percent
 from genrec.report.record import UNFILTERED, RunRecord
 from genrec.report.sections import Picture, Section, gallery
@@ -23,14 +23,9 @@ def decoding_section(record: RunRecord) -> Section:
     survival, nll = record.diagnostics["survival"], record.diagnostics["nll"]
     pictures = [survival_picture(survival), nll_picture(nll)]
     parts = [paragraph(on_survival(survival)), paragraph(on_nll(nll)), paragraph(_on_candidates(record))]
-    ranking = record.folder.generator / RANKING_FILE
-    if ranking.exists():
-        stored = read_json(ranking)
-        used = record.recommendation.weight_of_item_head
-        pictures.append(_blend_picture(stored["validation_ndcg@10"], used))
-        parts.append(paragraph(_on_blend(stored["validation_ndcg@10"], record)))
-    else:
-        parts.append(warning("generator/ranking.json is missing: how the blend's weight was chosen is not known."))
+    curve = read_json(record.folder.generator / RANKING_FILE)["validation_ndcg@10"]
+    pictures.append(_blend_picture(curve, record.recommendation.weight_of_item_head))
+    parts.append(paragraph(_on_blend(curve, record)))
     parts += [gallery(pictures), side_by_side(_survival_table(survival), _nll_table(nll))]
     return Section("decoding", "Where are targets lost?", tuple(parts), tuple(pictures))
 

@@ -29,7 +29,7 @@ def quality_section(record: RunRecord) -> Section:
     pictures = tuple(_picture(methods, protocols, intervals, name) for name in _WITH_INTERVAL)
     parts = [*_sentences(record, methods, intervals), gallery(pictures)]
     parts += [_table(methods, each, intervals) for each in protocols]
-    parts.append(_note(record, methods, intervals))
+    parts.append(_note(methods, intervals))
     return Section("quality", "How good are the lists?", tuple(parts), pictures)
 
 
@@ -99,17 +99,22 @@ def _table(methods: list[Method], protocol: str, intervals: Intervals) -> Markup
     return table(header, rows, caption=f"Test, {_TITLES[protocol]}", marked=(0,))
 
 
-def _note(record: RunRecord, methods: list[Method], intervals: Intervals) -> Markup:
+def _note(methods: list[Method], intervals: Intervals) -> Markup:
     note = (
         "Full ranking of exact items, one target a user; candidates@50 is the share of targets among the 50 items that "
         "are likeliest by their codes (methods that rank all items: their first 50). Intervals hold 95 % of 10,000 "
         "bootstrap resamples of the users; they do not know how much another seed would change. More cutoffs are in "
-        "metrics.json. “Of oracle” is the share of its recall@10."
+        "metrics.json."
     )
+    if any(method.kind == "oracle" for method in methods):
+        note += " “Of oracle” is the share of its recall@10."
     without = [method.title for method in methods if intervals[UNFILTERED, method.name, "recall@10"] is None]
     if not without:
         return paragraph(note)
-    missing = f"No intervals for {', '.join(without)}: the ranks of their cases are not in the run; delete metrics.json and call genrec evaluate RUN."
+    missing = (
+        f"No intervals for {', '.join(without)}: the ranks of their cases are not in the run; delete metrics.json and "
+        "call genrec evaluate RUN."
+    )
     return joined(paragraph(note), warning(missing))
 
 
@@ -127,7 +132,7 @@ def _picture(methods: list[Method], protocols: tuple[str, ...], intervals: Inter
         axes.errorbar(values, places, xerr=errors, label=_TITLES[protocol], markerfacecolor=fill, **style)
     axes.set_yticks(range(len(ordered)), [method.title for method in ordered])
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{name}, mean over test users, 95 % interval")
+    axes.set_xlabel(f"{name} with 95 % interval")
     return picture_of(axes, f"quality-{name.split('@')[0]}", _title(methods, served, name), legend=2)
 
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from genrec.evaluation.coverage import coverage_of, fewest_distinct_items, times_listed, times_listed_by_scores
+from genrec.evaluation.coverage import (
+    coverage_of,
+    fewest_distinct_items,
+    popular_items,
+    share_of_popular,
+    times_listed,
+    times_listed_by_scores,
+)
 
 
 def test_items_listed_alike_have_gini_zero_and_one_item_for_all_has_one_less_than_one_in_items():
@@ -56,3 +63,16 @@ def test_lists_by_scores_are_the_heads_of_rows_sorted_by_score_and_row(scores):
         for row in best:
             plain[row] += case[row] > -np.inf
     assert times_listed_by_scores(scores).tolist() == plain.tolist()
+
+
+def test_the_tenth_taken_most_is_popular_and_ties_at_its_edge_have_equal_parts():
+    assert popular_items(np.arange(20)).tolist() == [0.0] * 18 + [1.0, 1.0]
+    tied = popular_items(np.array([9, 5, 5, 5, 5, *[1] * 15]))
+    assert tied.tolist() == [1.0, *[0.25] * 4, *[0.0] * 15]
+    assert popular_items(np.zeros(15, dtype=np.int64)).tolist() == pytest.approx([2 / 15] * 15)  # a tenth, rounded up
+
+
+def test_the_share_of_popular_items_counts_places_in_lists():
+    popular = np.array([1.0, 0.5, 0.0, 0.0])
+    assert share_of_popular(np.array([4, 2, 3, 1]), popular) == 0.5
+    assert share_of_popular(np.array([0, 0, 3, 1]), popular) == 0.0

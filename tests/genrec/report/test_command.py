@@ -1,0 +1,45 @@
+"""`genrec report` as it is typed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import genrec
+
+ROOT = Path(genrec.__file__).parent.parent
+
+
+def report(*arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "genrec", "report", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_run_gets_its_report_with_latency_and_json_names_what_was_written(world_copy, tmp_path, read_page):
+    done = report(world_copy, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)
+    assert written["run"] == str(world_copy)
+    page = read_page(written["page"])
+    assert written["page"] == str(world_copy / "report" / "report.html")
+    assert written["pictures"] and all(Path(path).is_file() for path in written["pictures"])
+    assert "evaluate: done before" in done.stderr and "report: latency" in done.stderr
+    assert set(page.table("Latency")) == {"1", "64"}
+    assert float(page.table("Latency")["64"]["median ms"]) > 0
+
+
+def test_a_run_is_brought_to_its_evaluation_first_and_out_is_the_folder_of_the_report(world_copy, tmp_path):
+    (world_copy / "metrics.json").unlink()
+    done = report(world_copy, "--out", tmp_path / "shown", "--no-latency", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "shown" / "report.html")
+    assert (world_copy / "metrics.json").is_file() and "train: done before" in done.stderr
+    assert not (world_copy / "report" / "report.html").exists()
+
+
+def test_another_run_as_its_folder_is_refused_before_anything_is_done(world_copy, tmp_path):
+    done = report("demo", "--out", world_copy, cwd=tmp_path)
+    assert done.returncode == 2 and "is a run folder" in done.stderr
+    assert not (tmp_path / "runs").exists()
