@@ -117,7 +117,7 @@ def report(
     from genrec.report.write import check_target, write_report
 
     check_target(out)
-    run = _run(source, overrides, out=None, until="evaluate").path
+    run = _evaluated(source, overrides)
     if not _is_main_process():
         return
     written = write_report(run, out=out, with_latency=not no_latency, progress=for_terminal())
@@ -257,6 +257,21 @@ def _run(source: str, overrides: list[str] | None, *, out: Path | None, until: s
         out, source = out or run_folder.path, str(run_folder.config)
     progress = for_terminal() if _is_main_process() else Silence()
     return run_pipeline(source, out=out, overrides=overrides or (), until=until, progress=progress)
+
+
+def _evaluated(source: str, overrides: list[str] | None) -> Path:
+    """A run that has been evaluated: with today's data or, if that is gone, as it is."""
+    from genrec.artifacts import RunFolder, is_run_folder
+    from genrec.errors import DataError
+    from genrec.progress import for_terminal
+
+    try:
+        return _run(source, overrides, out=None, until="evaluate").path
+    except DataError as error:
+        if overrides or not is_run_folder(source) or RunFolder(source).manifest("evaluate") is None:
+            raise
+        for_terminal().say(f"{error}\nthe report is of the run as it was evaluated before")
+        return Path(source)
 
 
 def _baseline_name(name: str) -> str:

@@ -97,7 +97,7 @@ def test_a_stage_cannot_be_recorded_without_its_outputs(run):
 
 
 def test_an_unknown_stage_is_a_value_error_that_names_the_stages(run):
-    with pytest.raises(ValueError, match=r"prepare, embed, .*, report, .*, got 'tokenise'"):
+    with pytest.raises(ValueError, match=r"prepare, embed, .*, evaluate, .*, got 'tokenise'"):
         run.is_done("tokenise", "abc")
 
 

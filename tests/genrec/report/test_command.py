@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_a_run_is_brought_to_its_evaluation_first_and_out_is_the_folder_of_the_r
     assert done.stdout.strip() == str(tmp_path / "shown" / "report.html")
     assert (world_copy / "metrics.json").is_file() and "train: done before" in done.stderr
     assert not (world_copy / "report" / "report.html").exists()
+
+
+def test_a_run_whose_data_is_gone_is_reported_as_it_was_evaluated(titled_run, tmp_path):
+    run = Path(shutil.copytree(titled_run, tmp_path / "moved"))
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("clicks.csv", "gone.csv"))
+    done = report(run, "--no-latency", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "gone.csv" in done.stderr and "as it was evaluated before" in done.stderr
+    assert (run / "report" / "report.html").is_file()
+    (run / "stages" / "evaluate.json").unlink()
+    assert report(run, "--no-latency", cwd=tmp_path).returncode == 2
 
 
 def test_another_run_as_its_folder_is_refused_before_anything_is_done(world_copy, tmp_path):

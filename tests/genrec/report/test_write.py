@@ -14,6 +14,7 @@ from genrec.artifacts import RunFolder
 from genrec.errors import ArtifactError, ConfigError
 from genrec.report import write
 from genrec.report.audience import audience_section
+from genrec.report.origin import origin_section
 from genrec.report.quality import quality_section
 from genrec.report.record import RunRecord
 from genrec.report.write import write_report
@@ -216,6 +217,13 @@ def test_a_run_without_titles_baselines_or_levels_has_a_report(plain_run, tmp_pa
         assert said in page.text
     assert page.table("recall@10 by training interactions")["generator, codes alone"]["0 (0)"] == "–"
     assert [*page.table("Share of the targets whose prefix")] == ["3"]
+
+
+def test_a_run_that_goes_on_from_another_names_it(world_run):
+    record = RunRecord.read(RunFolder(world_run))
+    assert "earlier run" not in origin_section(record).markup
+    continued = replace(record, config={**record.config, "earlier_run": "runs/<old>"})
+    assert "earlier run, which must be there too: <code>runs/&lt;old&gt;</code>" in origin_section(continued).markup
 
 
 def test_text_of_the_data_stays_text(titled_run, tmp_path, read_page):
