@@ -141,7 +141,8 @@ def slices_picture(
         axes.errorbar(spread, shares, yerr=errors, label=method.title, elinewidth=1.0, **style)
     axes.set_xticks(range(len(present)), [f"{each.name}\n({count(each.num_cases)})" for each in present])
     axes.set_xlim(-0.6, len(present) - 0.4)
-    axes.set_ylim(bottom=0)
+    top = axes.get_ylim()[1]
+    axes.set_ylim(-0.03 * top, top)  # marks at 0 stay whole
     axes.set(xlabel=xlabel, ylabel="recall@10 (%), 95 % interval")
     return picture_of(axes, name, title, legend=2)
 

@@ -15,6 +15,7 @@ from genrec.atomic_files import read_json
 from genrec.data.interactions import Interactions
 from genrec.data.prepared import Prepared, read_prepared
 from genrec.data.splits import Cases, test_cases
+from genrec.errors import ArtifactError
 from genrec.evaluation.case_figures import CASE_FILE, PROTOCOLS, CaseFigures
 from genrec.evaluation.metrics import Places, expected_ndcgs, expected_recalls
 from genrec.evaluation.slices import history_lengths, training_counts
@@ -22,6 +23,7 @@ from genrec.recommendation.config import RecommendationConfig
 from genrec.recommendation.loading import recommendation_config
 
 UNFILTERED, FILTERED = PROTOCOLS
+_NEEDED = ("test_codes", "item_head", "baselines", "parameters", "diagnostics")
 _GAINS = {"recall": expected_recalls, "ndcg": expected_ndcgs}
 
 
@@ -43,7 +45,7 @@ class RunRecord:
     def read(cls, run: RunFolder) -> "RunRecord":
         """`ArtifactError` if the run has not been evaluated, or a part of it is damaged."""
         run.require("evaluate", "a report")
-        prepared, metrics = read_prepared(run.path), read_json(run.metrics)
+        prepared, metrics = read_prepared(run.path), _read_metrics(run)
         return cls(
             run,
             metrics,
@@ -96,6 +98,17 @@ class RunRecord:
             return None
         name, _, cutoff = figure.partition("@")
         return _GAINS[name](places, int(cutoff))
+
+
+def _read_metrics(run: RunFolder) -> dict[str, Any]:
+    metrics = read_json(run.metrics)
+    missing = [name for name in _NEEDED if name not in metrics]
+    if missing:
+        raise ArtifactError(
+            f"{run.metrics} is of an earlier version: expected {missing[0]!r} in it, which a report needs; delete it "
+            f"and call `genrec evaluate {run.path}`"
+        )
+    return metrics
 
 
 def _places(run: RunFolder, metrics: Mapping[str, Any]) -> dict[str, dict[str, Places]]:

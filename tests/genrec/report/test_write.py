@@ -238,6 +238,16 @@ def test_a_run_that_was_not_evaluated_names_the_command(world_copy):
         write_report(world_copy)
 
 
+def test_figures_of_an_earlier_version_are_to_be_made_again(world_copy):
+    metrics, manifest = world_copy / "metrics.json", world_copy / "stages" / "evaluate.json"
+    metrics.write_text(json.dumps({"test": {}, "test_codes": {}}))
+    fields = json.loads(manifest.read_text())
+    fields["outputs"]["metrics.json"] = metrics.stat().st_size
+    manifest.write_text(json.dumps(fields))
+    with pytest.raises(ArtifactError, match=r"expected 'item_head' in it.*genrec evaluate"):
+        write_report(world_copy)
+
+
 def test_a_run_that_is_written_to_is_left_alone(world_copy):
     with RunFolder(world_copy).lock(), pytest.raises(ArtifactError, match="is in use"):
         write_report(world_copy)
