@@ -92,17 +92,21 @@ class Batcher(Generic[Asked, Answer]):
         if self._is_closing:
             raise ClosingError("the server is shutting down; ask another one")
         wait = self._full_batch_s * math.ceil((self.waiting + self.in_batch) / self.max_batch)
-        if self.waiting + len(asked) > self.queue_size or wait > self.deadline_s:
+        # a batch may always wait: were it refused after a slow one, no full batch would ever show that the time is past
+        is_late = self.waiting >= self.max_batch and wait > self.deadline_s
+        if self.waiting + len(asked) > self.queue_size or is_late:
             raise QueueFullError(max(1, math.ceil(wait)))
-        job = Job(asked, asyncio.get_running_loop().create_future(), time.monotonic() + self.deadline_s)
+        loop = asyncio.get_running_loop()
+        job = Job(asked, loop.create_future(), time.monotonic() + self.deadline_s)
         self._jobs.append(job)
         self.waiting += len(asked)
         self._arrived.set()
+        late = DeadlineError(f"not answered within {self.deadline_s:g} s; try again, or ask for less")
+        timer = loop.call_later(self.deadline_s, _tell, job.answers, late)
         try:
-            async with asyncio.timeout(self.deadline_s):
-                return await job.answers
-        except TimeoutError:
-            raise DeadlineError(f"not answered within {self.deadline_s:g} s; try again, or ask for less") from None
+            return await job.answers
+        finally:
+            timer.cancel()
 
     async def close(self, *, seconds: float) -> None:
         """Take nothing more on, and return when everything is answered or that time is over."""

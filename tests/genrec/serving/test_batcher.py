@@ -106,6 +106,23 @@ def test_what_would_be_late_is_refused_before_it_waits():
     run(test, Slow(seconds=0.2), queue_size=1000, deadline_s=0.5)
 
 
+def test_one_slow_batch_does_not_make_it_refuse_for_ever():
+    answering = Slow(seconds=0.3)
+
+    async def test(batcher):
+        with pytest.raises(DeadlineError):
+            await batcher.ask([1, 2, 3, 4])
+        await asyncio.sleep(0.2)  # it has learnt that a full batch takes longer than there is
+        answering.seconds = 0.0
+        for _ in range(20):
+            asking = [asyncio.create_task(batcher.ask([number])) for number in range(4)]
+            await asyncio.gather(*asking)
+        several = [asyncio.create_task(batcher.ask([number])) for number in range(16)]
+        assert len(await asyncio.gather(*several)) == 16
+
+    run(test, answering, queue_size=1000, deadline_s=0.2)
+
+
 def test_the_deadline_is_kept_though_the_search_is_not_over():
     answering = Slow()
     answering.gate.clear()
