@@ -59,6 +59,9 @@ def post(path: str, body: bytes, *, headers: str = "") -> bytes:
 class Connection(asyncio.Protocol):
     """One call at a time, over one connection."""
 
+    is_ending = False
+    """Whether the server has said that it takes no further call on it."""
+
     def __init__(self, on_lost: "Callable[[Connection], None]") -> None:
         self._on_lost = on_lost
         self._on_answer: OnAnswer | None = None
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         if len(self._received) < whole:
             return
         body, self._received = self._received[end + len(_END_OF_HEAD) : whole], self._received[whole:]
+        self.is_ending = b"\r\nconnection: close" in head
         self._tell(int(head[9:12]), body)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,7 +150,10 @@ class Caller:
 
     def _use(self, connection: Connection, call: bytes, on_answer: OnAnswer) -> None:
         def told(status: int, body: bytes) -> None:
-            if status:
+            if connection.is_ending:
+                connection.close()
+                self._open.discard(connection)
+            elif status:
                 self._free(connection)
             on_answer(status, body)
 

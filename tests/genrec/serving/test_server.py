@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 import pytest
 
@@ -53,36 +55,60 @@ def wait_until_ready(client):
 
 def test_sigterm_under_load_answers_what_was_taken_on(command, serving_client):
     process, port = command()
-    client = serving_client(port)
-    wait_until_ready(client)
-    answered, broken, refused, over = [], [], [], threading.Event()
+    wait_until_ready(serving_client(port))
+    answered, refused, broken_at, over = [], [], [], threading.Event()
+    body = json.dumps({"requests": [{"history": ["I00003"]}] * 8})
 
     def ask():
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)  # kept, until an answer says that it ends
         while not over.is_set():
+            began = time.monotonic()
             try:
-                answer = client.post("/v1/recommend", {"requests": [{"history": ["I00003"]}] * 8})
-                (answered if answer.status == 200 else refused).append(answer.status)
+                connection.request("POST", "/v1/recommend", body)
+                response = connection.getresponse()
+                lists = json.loads(response.read()).get("lists", [])
+                (answered if response.status == 200 and len(lists) == 8 else refused).append(response.status)
             except ConnectionRefusedError:
                 return  # it takes no more connections
-            except OSError as error:
-                broken.append(error)
+            except (OSError, HTTPException):
+                broken_at.append(began)
                 return
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     time.sleep(1.0)
-    began = time.monotonic()
+    signalled = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
-    seconds = time.monotonic() - began
+    assert process.wait(timeout=20) == -signal.SIGTERM or process.returncode == 128 + signal.SIGTERM
     over.set()
     for thread in threads:
         thread.join()
-    assert len(answered) > 10 and seconds < 20
-    assert set(refused) <= {503}
-    # a connection that the kernel had taken, but the server had not, may be reset; a call that was sent is answered
-    assert len(broken) <= len(threads)
+    assert len(answered) > 10 and set(refused) <= {503}
+    # what is sent while a kept connection ends may be lost, as HTTP has it; nothing that was sent before the signal is
+    assert all(began > signalled for began in broken_at)
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_of_fifty_megabytes_costs_less_than_five_of_memory(command, serving_client, is_chunked):
+    process, port = command()
+    client = serving_client(port)
+    wait_until_ready(client)
+
+    def refused(megabytes):
+        parts = (b"x" * 65536 for _ in range(megabytes * 16))
+        headers = {} if is_chunked else {"Content-Length": str(megabytes * 2**20)}
+        assert client.call("POST", "/v1/recommend", parts, headers).status == 413
+
+    refused(2)  # what is loaded once is loaded
+    before = peak_resident_bytes(process.pid)
+    refused(50)
+    assert peak_resident_bytes(process.pid) - before < 5_000_000
+
+
+def peak_resident_bytes(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def test_overrides_are_checked_and_told(served_run):
