@@ -50,9 +50,9 @@ class Load:
         return np.histogram(self.answered_at, edges)[0] / window_seconds
 
 
-def post(path: str, body: bytes, *, headers: str = "") -> bytes:
+def request(method: str, path: str, body: bytes, *, headers: str = "") -> bytes:
     """The bytes of a call. `headers`: lines that each end in CRLF."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

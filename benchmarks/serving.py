@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.exact import test_histories
-from benchmarks.http_load import Load, as_fast_as_answered, at_rate, post
+from benchmarks.http_load import Load, as_fast_as_answered, at_rate, request
 from benchmarks.machine import command_line, machine
 from benchmarks.own_process import measure_in_own_process
 from genrec.atomic_files import atomic_json
@@ -61,7 +61,8 @@ def main() -> None:
     """Measure, print a table, write the JSON."""
     options = _parser().parse_args()
     histories = test_histories(options.run, None)
-    calls = [post("/v1/recommend", json.dumps({"history": history, "k": 10}).encode()) for history in histories]
+    bodies = [json.dumps({"history": history, "k": 10}).encode() for history in histories]
+    calls = [request("POST", "/v1/recommend", body) for body in bodies]
     os.sched_setaffinity(0, {_LOAD_CORE})
     with served(options.run) as server:
         report = {"command": command_line("benchmarks.serving"), **machine(), **measured(server, calls, options)}
@@ -163,15 +164,15 @@ def told(load: Load) -> dict[str, Any]:
 
 
 @contextmanager
-def served(run: Path) -> Iterator[Server]:
-    """A server of the run on its core, ready; ended by SIGTERM after the block."""
+def served(run: Path, *, threads: int = 1, core: int | None = _SERVER_CORE) -> Iterator[Server]:
+    """A server of the run, on one core or on all, ready; ended by SIGTERM after the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve = ["serve", str(run), "--port", str(port), "--threads", "1"]
+    on_core = [] if core is None else ["taskset", "-c", str(core)]
     process = subprocess.Popen(
-        ["taskset", "-c", str(_SERVER_CORE), sys.executable, "-m", "genrec", *serve],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*on_core, sys.executable, "-m", "genrec", "serve", str(run), "--port", str(port), "--threads", str(threads)],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
     try:
         _wait_until_ready(process, port)
