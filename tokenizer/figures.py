@@ -58,7 +58,7 @@ def code_map_figure(
     max_items: int = 20_000,
     seed: int = 0,
 ) -> None:
-    """Write a PNG of the items on their two strongest principal axes, coloured by the largest codes of level 0.
+    """Write a PNG of the items on their two strongest principal axes, coloured by the largest first codes.
 
     Args:
         names: of codes, as `code_names` gives them; a code without one goes by its number.
@@ -85,7 +85,7 @@ def code_map_figure(
     axes.set_xlabel(f"first principal axis ({100 * shares[0]:.0f} % of the variance)")
     axes.set_ylabel(f"second principal axis ({100 * shares[1]:.0f} % of the variance)")
     shown = f"{len(rows):,} of {len(codes):,} items" if len(rows) < len(codes) else f"{len(codes):,} items"
-    axes.set_title(f"{shown}, coloured by their code of level 0")
+    axes.set_title(f"{shown}, coloured by their first code")
     _write_png(figure, path)
 
 
@@ -93,7 +93,7 @@ def _draw_usage(axes: "Axes", counts: list[Int[ndarray, " _codes"]], num_items: 
     for level, of_level in enumerate(counts):
         used = np.sort(of_level[of_level > 0])[::-1]
         ranks = 100 * np.arange(1, len(used) + 1) / len(of_level)
-        label = f"level {level}: {len(used):,} of {len(of_level):,} used"
+        label = f"code {level + 1}: {len(used):,} of {len(of_level):,} used"
         axes.plot(ranks, used * len(of_level) / num_items, label=label, **_line_style(level))
     axes.axhline(1, color="black", linewidth=1, linestyle=(0, (1, 2)), label="even use")
     axes.set(title="Use of the codes", xlabel="codes, most used first (% of the level)", yscale="log")

@@ -37,7 +37,6 @@ def codebook_section(record: RunRecord) -> Section:
     found = [_stored(folder.report / file, title) for file, title in _PICTURES.items()]
     pictures = tuple(picture for picture in found if picture is not None)
     if pictures:
-        parts.append(paragraph("The pictures count levels from 0: level 0 is code 1."))
     parts += [gallery(pictures), *([_on_missing(pictures)] if len(pictures) < len(_PICTURES) else [])]
     names = read_json(folder.code_names) if folder.code_names.exists() else {}
     report = load_prefix_trie(folder).report()
