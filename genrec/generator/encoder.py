@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.layers import Dropout, EncoderLayer
+from genrec.generator.shared_modules import twin_of
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -67,19 +68,29 @@ class ItemEmbedding(nn.Module):
     def add_items(self, codes: Int[Tensor, "items id_length"]) -> None:
         """Know items that came after the training by their codes, in the rows after all known ones."""
         self.vocabulary.add_codes(codes)
-        mean = (
-            torch.zeros_like(self.mean_item_vector) if self.item_vectors is None else self.item_vectors.weight.mean(0)
-        )
-        self.mean_item_vector = mean
+        self.mean_item_vector = self._mean_item_vector()
 
-    def by_content(self) -> Float[Tensor, "items width"]:
-        """Vectors of all items, those that came after the training too, as if none had a learned vector of its own."""
-        codes = torch.cat([self.vocabulary.item_codes, self.vocabulary.added_codes]).long()
+    @torch.no_grad()
+    def with_items(self, codes: Int[Tensor, "items id_length"]) -> "ItemEmbedding":
+        """An embedding that knows these items too, by the same weights; this one stays as it is."""
+        grown = twin_of(self)
+        grown.vocabulary = self.vocabulary.with_codes(codes)
+        grown.mean_item_vector = self._mean_item_vector()
+        return grown
+
+    def by_content(self, *, first_row: int = 0) -> Float[Tensor, "items width"]:
+        """Vectors of all items from that row on, late ones too, as if none had a learned vector of its own."""
+        codes = torch.cat([self.vocabulary.item_codes, self.vocabulary.added_codes])[first_row:].long()
         return self.code_vectors(codes + self.vocabulary.offsets).sum(-2) + self.mean_item_vector
 
     def all(self) -> Float[Tensor, "items width"]:
         """Vectors of all items of the training, in row order."""
         return self(torch.arange(len(self.vocabulary.item_codes), device=self.code_vectors.weight.device))
+
+    def _mean_item_vector(self) -> Float[Tensor, " width"]:
+        if self.item_vectors is None:
+            return torch.zeros_like(self.mean_item_vector)
+        return self.item_vectors.weight.mean(0)
 
 
 class CausalItemEncoder(nn.Module):

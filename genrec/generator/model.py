@@ -15,6 +15,7 @@ from genrec.generator.item_softmax import ItemScores, Shifts
 from genrec.generator.layers import DecoderLayer, Dropout, KeyValue
 from genrec.generator.negatives import DecodedTargets, Negatives, negative_logits
 from genrec.generator.repeats import RepeatBias
+from genrec.generator.shared_modules import twin_of
 from genrec.generator.vocabulary import Vocabulary
 
 
@@ -134,6 +135,15 @@ class Generator(PreTrainedModel):
         Weights stay as they are, and saving leaves these items out. Raises ValueError for codes outside their levels.
         """
         self.embedding.add_items(codes)
+
+    def with_items(self, codes: Int[Tensor, "items id_length"]) -> "Generator":
+        """A generator that knows these items too, as `add_items` adds them; this one stays as it is.
+
+        All weights are shared, so the cost is that of the item codes alone.
+        """
+        grown = twin_of(self)
+        grown.embedding = self.embedding.with_items(codes)
+        return grown
 
     def item_logits(
         self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]

@@ -7,6 +7,7 @@ before it looks at anything else is the same for every beam, and kept. `Generato
 `next_code_logits` are the plain twins, equal up to float32 rounding.
 """
 
+import copy
 from functools import cached_property
 from itertools import starmap
 from typing import NamedTuple
@@ -128,6 +129,18 @@ class SearchModel:
             ]
             self.inputs = [torch.cat(self._inputs_of_codes(level), 1) for level in range(1, len(self.heads))]
             """Per level but the first, for each code of the level before it: its `Inputs` side by side."""
+
+    def with_items(self, codes: Int[Tensor, "items id_length"]) -> "SearchModel":
+        """A model that knows these items too, by the same folded weights (`Generator.with_items`); this one stays."""
+        grown = copy.copy(self)
+        grown.generator = self.generator.with_items(codes)
+        known = grown.__dict__.pop("_content_vectors", None)
+        # the first items that come later change the mean vector, and so what the content says of all
+        if known is not None and len(self.generator.vocabulary.added_codes):
+            with torch.no_grad():
+                late = grown.generator.embedding.by_content(first_row=len(known))
+                grown.__dict__["_content_vectors"] = torch.cat([known, late])
+        return grown
 
     def read_history(self, history: Int[Tensor, "batch items"]) -> ReadHistory:
         """Encode every history once; rows oldest first, -1 at the end as padding, at least one item each."""

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from genrec.generator.shared_modules import twin_of
+
 
 class Vocabulary(nn.Module):
     """Tokens of every catalogue item; level l's code c is token `offset[l] + c`, so that no two levels share one.
@@ -47,6 +49,12 @@ class Vocabulary(nn.Module):
             raise ValueError(f"expected codes of {len(self.level_sizes)} levels, got {codes.shape[1]}")
         self._check(codes)
         self.added_codes = torch.cat([self.added_codes, codes.to(self.added_codes)])
+
+    def with_codes(self, codes: Int[Tensor, "items id_length"]) -> "Vocabulary":
+        """A vocabulary that has these items too, as `add_codes` adds them; this one stays as it is."""
+        grown = twin_of(self)
+        grown.add_codes(codes)
+        return grown
 
     def codes_of(self, rows: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch id_length"]:
         """Codes of the items; padding (-1) gets those of row 0 and has to be masked by the reader."""

@@ -1,6 +1,6 @@
 """What the generator says of items that are given, whether a search would find them or not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy import ndarray
 
 from genrec.generator.exhaustive import num_sharers
 from genrec.recommendation.added_items import AddedItems, parts_of
+from genrec.recommendation.answers import similar_lengths
 from genrec.recommendation.explanation import CodeChoice, code_choices, leaf_of
+from genrec.recommendation.readings import Readings
 from genrec.recommendation.search import Search
 from genrec.recommendation.stock import in_stock
 from trie import TorchTrie
@@ -24,6 +26,18 @@ class Reading(NamedTuple):
     is_added: bool
     share_log_prob: float
     item_log_prob: float
+
+
+def given_log_probs(
+    readings: Readings, histories: Sequence[Int[ndarray, " _"]], rows: Int[ndarray, " rows"]
+) -> Float32[ndarray, "histories rows"]:
+    """Natural log-probability of the rows after each history, by their codes; -inf for those that were taken out."""
+    model, trie, added, config, _ = readings
+    scores = np.empty((len(histories), len(rows)), dtype=np.float32)
+    for places in similar_lengths(histories, config.batch_size):
+        search = Search.of(model, [histories[place] for place in places], score=config.score)
+        scores[places] = log_probs_of(search, trie, added, rows)
+    return scores
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ class RecommendationList(Sequence[Recommendation]):
     ignored: tuple[str, ...] = ()
     """Ids of the history that the catalogue does not have."""
     version: int = 0
-    """Of the recommender that made it; see `Recommender.without`."""
+    """Of the recommender that made it; see `Recommender.version`."""
 
     @property
     def exact(self) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal, SupportsIndex
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int
 from numpy import ndarray
@@ -15,23 +14,22 @@ from genrec.data.catalogue import Catalogue
 from genrec.generator.model import Generator
 from genrec.generator.search_model import SearchModel
 from genrec.recommendation.added_items import AddedItems
-from genrec.recommendation.answers import Answers, Order, similar_lengths
+from genrec.recommendation.answers import Answers, Order
 from genrec.recommendation.candidates import Candidates, Rank
 from genrec.recommendation.captured import Captured, captured_searches
 from genrec.recommendation.config import RecommendationConfig
 from genrec.recommendation.draws import check_temperature, seeds_for
 from genrec.recommendation.exact import Limits, first_width, prove, twice
 from genrec.recommendation.explanation import Explanation
-from genrec.recommendation.given_items import log_probs_of, reading_of
+from genrec.recommendation.given_items import given_log_probs, reading_of
 from genrec.recommendation.lists import Recommendation, RecommendationList
 from genrec.recommendation.plan import cap_of, plan_of
 from genrec.recommendation.readings import Readings
-from genrec.recommendation.requests import KnownRequest, Request, known_history, known_request, rows_of
+from genrec.recommendation.requests import KnownRequest, Request, alike, known_history, known_request, rows_of
 from genrec.recommendation.search import RowFilters, Search
-from genrec.recommendation.stock import in_stock, without_rows
+from genrec.recommendation.tries import Tries, check_new_items
 from genrec.recommendation.where import Attributes, Where
 from trie import PrefixTrie, TorchTrie
-from trie.scores import Score
 
 __all__ = ["Recommendation", "RecommendationConfig", "Recommender", "Request", "best_device"]
 
@@ -51,7 +49,7 @@ class Recommender:
     code_names: Mapping[str, str] = field(default_factory=dict)
     """What sets the titles below a prefix of codes apart, such as {"12.7": "shampoo hair argan"}."""
     version: int = 0
-    """Counts how often items were taken out; see `without`."""
+    """Counts the changes of the catalogue: `without`, `having`, `with_items`."""
 
     @classmethod
     def from_pretrained(
@@ -110,7 +108,7 @@ class Recommender:
             ValueError: `k` or `beam_size` below 1, an `allow` or `where` that allows no item of the catalogue, a cap
                 that makes no sense, or `exact` for lists that are ranked by the blend.
         """
-        requests = self._requests(histories, k, exclude_history, allow, deny, where)
+        requests = alike(self.config, histories, k, exclude_history, allow, deny, where)
         return self.answer(
             requests,
             beam_size=beam_size,
@@ -182,7 +180,7 @@ class Recommender:
             UnknownItemError: a history is empty or has no known item.
             ValueError: as `recommend`, or a `seed` or `temperature` that cannot be used.
         """
-        requests = self._requests(histories, k, exclude_history, allow, deny, where)
+        requests = alike(self.config, histories, k, exclude_history, allow, deny, where)
         seeds = seeds_for(seed, len(requests))
         seeded = [request._replace(seed=own) for request, own in zip(requests, seeds, strict=True)]
         return self.draw(seeded, temperature=temperature)
@@ -237,11 +235,7 @@ class Recommender:
         """
         rows = rows_of(item_ids, self.catalogue)
         known = [known_history(history, place, self.catalogue)[0] for place, history in enumerate(histories)]
-        scores = np.empty((len(known), len(rows)), dtype=np.float32)
-        for places in similar_lengths(known, self.config.batch_size):
-            search = Search.of(self.model, [known[place] for place in places], score=self.config.score)
-            scores[places] = log_probs_of(search, self.trie, self.added, rows)
-        return scores
+        return given_log_probs(self._readings, known, rows)
 
     def explain(
         self, history: Sequence[str], item_id: str, *, k: int | None = None, num_alternatives: int = 3
@@ -255,17 +249,11 @@ class Recommender:
         row = int(rows_of([item_id], self.catalogue)[0])
         listed = self.recommend([history], k)[0]
         search = Search.of(self.model, [known_history(history, 0, self.catalogue)[0]], score=self.config.score)
-        reading = reading_of(
-            search, self.trie, self.added, row, names=self.code_names, num_alternatives=num_alternatives
-        )
-        return Explanation(
-            item_id,
-            self.catalogue.title(row),
-            float(self.score_items([history], [item_id])[0, 0]),
-            **reading._asdict(),
-            place=next((place for place, entry in enumerate(listed, start=1) if entry.item_id == item_id), None),
-            k=self.config.k if k is None else k,
-        )
+        reading = reading_of(search, *self._tries, row, names=self.code_names, num_alternatives=num_alternatives)
+        score = float(self.score_items([history], [item_id])[0, 0])
+        place = next((place for place, entry in enumerate(listed, start=1) if entry.item_id == item_id), None)
+        shown_k = self.config.k if k is None else k
+        return Explanation(item_id, self.catalogue.title(row), score, **reading._asdict(), place=place, k=shown_k)
 
     def without(self, item_ids: Sequence[str]) -> "Recommender":
         """A recommender of the next version that never recommends these items; this one stays as it is.
@@ -276,15 +264,37 @@ class Recommender:
             UnknownItemError: an item that the catalogue does not have.
             ValueError: nothing would be left to recommend.
         """
-        rows = rows_of(item_ids, self.catalogue)
-        first_added = self.trie.trie.num_row_slots
-        trie = without_rows(self.trie, rows[rows < first_added])
-        added = self.added
-        if added is not None:
-            added = replace(added, trie=without_rows(added.trie, rows[rows >= first_added] - first_added))
-        if not in_stock(trie).any() and (added is None or not in_stock(added.trie).any()):
-            raise ValueError("without these items nothing is left to recommend; keep at least one")
-        return replace(self, trie=trie, added=added, version=self.version + 1)
+        return self._next(self._tries.without(rows_of(item_ids, self.catalogue)))
+
+    def having(self, item_ids: Sequence[str]) -> "Recommender":
+        """A recommender of the next version that recommends these items of the catalogue, taken out before or not.
+
+        Raises:
+            UnknownItemError: an item that the catalogue does not have.
+        """
+        return self._next(self._tries.having(rows_of(item_ids, self.catalogue)))
+
+    def with_items(self, catalogue: Catalogue, codes: Int[ndarray, "items id_length"]) -> "Recommender":
+        """A recommender of the next version that knows these items too, in the rows behind all others.
+
+        Weights and known rows are shared, so this takes milliseconds; see `AddedItems` for what late items score.
+        `codes`: their whole IDs, as `SemanticIDs.append` gives them.
+
+        Raises:
+            ValueError: an item that the catalogue has already, or that comes twice; codes that do not fit.
+        """
+        check_new_items(catalogue, codes, self.catalogue)
+        model = self.model.with_items(torch.from_numpy(codes))
+        all_codes = model.generator.vocabulary.added_codes.cpu().numpy()
+        tries = self._tries.with_added(all_codes, boost=self.config.added_items_boost)
+        return replace(self._next(tries), model=model, catalogue=self.catalogue.with_items(catalogue))
+
+    @cached_property
+    def stocked(self) -> Bool[ndarray, " items"]:
+        """Which rows of the catalogue are recommended at all."""
+        mask = self._tries.stocked
+        mask.setflags(write=False)
+        return mask
 
     @property
     def generator(self) -> Generator:
@@ -304,12 +314,17 @@ class Recommender:
     def _captured(self) -> Captured:
         if self.trie.device.type != "cuda" or not self.config.cuda_graphs:
             return {}
-        scores: dict[TorchTrie, Score] = {self.trie: self.config.score}
-        if self.added is not None:
-            scores[self.added.trie] = "catalog"
         beam_size = min(max(self.config.beam_size, self.config.k), len(self.catalogue))
         candidates, batch_size = self.config.candidates, self.config.batch_size
+        scores = self._tries.scores(self.config.score)
         return captured_searches(self.model, scores, beam_size=beam_size, candidates=candidates, batch_size=batch_size)
+
+    @property
+    def _tries(self) -> Tries:
+        return Tries(self.trie, self.added)
+
+    def _next(self, tries: Tries) -> "Recommender":
+        return replace(self, **tries._asdict(), version=self.version + 1)
 
     @property
     def _readings(self) -> Readings:
@@ -318,21 +333,7 @@ class Recommender:
     @property
     def _limits(self) -> Limits:
         """What a proof may take."""
-        return Limits.of([self.trie] if self.added is None else [self.trie, self.added.trie], self.config)
-
-    def _requests(
-        self,
-        histories: Sequence[Sequence[str]],
-        k: int | None,
-        exclude_history: bool | None,
-        allow: Sequence[str] | None,
-        deny: Sequence[str] | None,
-        where: Where | None,
-    ) -> list[Request]:
-        """One for each history, all with the same filters; None takes the run's default."""
-        chosen_k = self.config.k if k is None else k
-        exclude = self.config.exclude_history if exclude_history is None else exclude_history
-        return [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
+        return Limits.of(self._tries.all, self.config)
 
     def _answers(self, requests: Sequence[Request] | Sequence[KnownRequest], order: Order) -> Answers:
         known = [

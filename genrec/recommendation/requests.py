@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from genrec.data.catalogue import Catalogue
 from genrec.errors import UnknownItemError
+from genrec.recommendation.config import RecommendationConfig
 from genrec.recommendation.where import Attributes, Condition, Where
 
 _NAMED = 5
@@ -39,6 +40,21 @@ class KnownRequest(NamedTuple):
     where: tuple[Condition, ...]
     ignored: tuple[str, ...]
     seed: int
+
+
+def alike(
+    config: RecommendationConfig,
+    histories: Sequence[Sequence[str]],
+    k: int | None,
+    exclude_history: bool | None,
+    allow: Sequence[str] | None,
+    deny: Sequence[str] | None,
+    where: Where | None,
+) -> list[Request]:
+    """One request for each history, all with the same filters; None takes the config's default."""
+    chosen_k = config.k if k is None else k
+    exclude = config.exclude_history if exclude_history is None else exclude_history
+    return [Request(history, chosen_k, exclude, allow, deny, where) for history in histories]
 
 
 def known_request(request: Request, place: int, catalogue: Catalogue, attributes: Attributes) -> KnownRequest:

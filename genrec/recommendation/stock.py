@@ -18,6 +18,14 @@ def without_rows(trie: TorchTrie, rows: Int[ndarray, " rows"]) -> TorchTrie:
     return TrieVersion(0, trie).without(rows).view
 
 
+def with_rows(trie: TorchTrie, rows: Int[ndarray, " rows"]) -> TorchTrie:
+    """The trie of a catalogue that has these rows again."""
+    if trie.stock is None:
+        return trie
+    stock = trie.stock.including(trie.positions(rows))
+    return trie.with_stock(None if stock.num_allowed == trie.trie.num_rows else stock)
+
+
 def bitmap_of(trie: TorchTrie, mask: Bool[ndarray, " rows"]) -> Bitmap:
     """As `Bitmap.from_mask`, but a mask may leave nothing in this trie while other items pass elsewhere."""
     if mask.any():
