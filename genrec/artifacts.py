@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.atomic_files import TEMPORARY, atomic_folder, atomic_json, atomic_write, read_json, remove
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, RunInUseError
 from genrec.fingerprints import file_fingerprint, files_of, fingerprint, plain
 
 __all__ = [
@@ -107,7 +107,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; makes the folder, and clears what an earlier process left half written.
 
-        `ArtifactError` while another process holds it, and for a folder with other things in it. Readers need no lock.
+        `RunInUseError` while another process holds it, `ArtifactError` for a folder with other things in it. Readers
+        need no lock.
         """
         self._make()
         with (self.path / ".lock").open("a+", encoding="ascii") as file:
@@ -116,7 +117,7 @@ class RunFolder:
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                raise ArtifactError(
+                raise RunInUseError(
                     f"run folder {self.path} is in use by pid {holder}; wait for it or end it, "
                     "or choose another folder with --out"
                 ) from None

@@ -6,6 +6,7 @@ GenRecError
 │   ├── ConfigError          a config key or value
 │   ├── DataError            a file of interactions, items, embeddings or codes
 │   ├── ArtifactError        a run folder: a part is missing, damaged, or made from other semantic IDs
+│   │   └── RunInUseError        another process writes it
 │   └── UnknownItemError     a history without one known item: nothing to recommend from
 └── TrainingError        the run itself failed, e.g. the loss is not finite: exit code 1
 ```
@@ -32,6 +33,10 @@ class DataError(InputError):
 
 class ArtifactError(InputError):
     """A part of a run folder that is missing, damaged, or does not belong to the others."""
+
+
+class RunInUseError(ArtifactError):
+    """A run folder that another process writes at the moment."""
 
 
 class UnknownItemError(InputError):

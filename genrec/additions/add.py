@@ -9,16 +9,15 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from genrec.additions.coding import append_coded, file_codes, tokenizer_codes
-from genrec.additions.embedding import embedded_vectors, known_vectors
+from genrec.additions.coding import file_codes, tokenizer_codes
+from genrec.additions.embedding import embedded_vectors, encoder_of, known_vectors
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.new_items import NewItems, read_new_items, vectors_from_file
-from genrec.additions.stored import Additions, read_additions, write_additions
+from genrec.additions.stored import read_changes, write_changes
 from genrec.artifacts import RunFolder
 from genrec.errors import DataError
 from genrec.progress import Progress, Silence
 from tokenizer import Drift, SemanticIDs
-from trie import PrefixTrie
 
 FileName = str | os.PathLike[str]
 
@@ -58,8 +57,8 @@ def add_items(
 ) -> AddedItems:
     """Give new items codes by the run's fitted tokenizer, so that it can read and recommend them from now on.
 
-    No ID, vector or weight of the run changes: the new items with a trie of theirs, and a table of all IDs, go to
-    `run/additions/`, whole or not at all. A second call adds to what the first one added.
+    No ID, vector or weight of the run changes: the new items go to `run/additions/`, whole or not at all. A second
+    call adds to what the first one added.
 
     Args:
         items: CSV, TSV, JSONL or Parquet with the columns that the run's own items had; or a folder of such files.
@@ -74,8 +73,8 @@ def add_items(
     folder, progress = RunFolder.open(run), progress or Silence()
     with folder.lock():
         finished = FinishedRun.read(folder)
-        earlier = read_additions(folder, finished.semantic_ids)
-        table = finished.semantic_ids if earlier is None else earlier.semantic_ids
+        earlier = read_changes(folder, finished.semantic_ids)
+        table = earlier.semantic_ids
         assert table.item_ids is not None
         new = read_new_items(finished, table.item_ids, Path(items))
         content = None
@@ -84,8 +83,7 @@ def add_items(
         else:
             content = _content(finished, new, codes, vectors, progress)
             coded = tokenizer_codes(finished, content, first_row=len(table), num_items=len(new.catalogue))
-        grown = append_coded(table, coded, new.catalogue.item_ids, finished)
-        write_additions(folder, _joined(earlier, new, content, grown), base=finished.semantic_ids)
+        grown = write_changes(folder, earlier.with_items(new.catalogue, content, coded, finished)).semantic_ids
         folder.append_log({"event": "items added", "items": len(new.catalogue), "catalogue": len(grown)})
     item_ids = tuple(new.catalogue.item_ids.tolist())
     return AddedItems(folder.path, item_ids, len(grown), _num_sharing(grown, len(item_ids)), coded.drift)
@@ -111,24 +109,7 @@ def _content(
     if vectors is not None:
         return vectors_from_file(run, Path(vectors), new, width=known_vectors(run).shape[1])
     with progress.bar("embed") as bar:
-        return embedded_vectors(run, new.catalogue, bar=bar)
-
-
-def _joined(
-    earlier: Additions | None,
-    new: NewItems,
-    content: Float[ndarray, "items embedding_dim"] | None,
-    semantic_ids: SemanticIDs,
-) -> Additions:
-    """What was added before and now."""
-    catalogue = new.catalogue
-    if earlier is not None:
-        catalogue = earlier.catalogue.with_items(catalogue)
-        if content is not None and earlier.embeddings is not None:
-            content = np.concatenate([earlier.embeddings, content])
-    codes = semantic_ids.codes[-len(catalogue) :]
-    prefix_trie = PrefixTrie.from_codes(codes, level_sizes=semantic_ids.level_sizes)
-    return Additions(catalogue, content, semantic_ids, prefix_trie)
+        return embedded_vectors(run, encoder_of(run), new.catalogue, bar=bar)
 
 
 def _num_sharing(semantic_ids: SemanticIDs, num_new: int) -> int:

@@ -30,19 +30,20 @@ class Coded(NamedTuple):
 def tokenizer_codes(
     run: FinishedRun, vectors: Float[ndarray, "items embedding_dim"] | None, *, first_row: int, num_items: int
 ) -> Coded:
-    """Codes by the run's tokenizer. `ArtifactError` if it is missing or damaged.
+    """Codes by the run's tokenizer, and drift. `ArtifactError` if it is missing or damaged.
 
     `vectors`: the content of the items in the rows from `first_row` on; None where the kind reads none.
     """
     fitted = fitted_tokenizer(run)
     new = fitted.inputs_of_later(vectors, first_row=first_row, num_items=num_items)
-    codes = fitted.tokenizer.encode(new)
     old = None if vectors is None else fitted.as_if_later(_spread(known_vectors(run)))
-    return Coded(
-        codes,
-        tokenizer_distances(fitted.tokenizer, new, codes),
-        None if old is None else drift(fitted.tokenizer, old, new),
-    )
+    return codes_by(fitted, new)._replace(drift=None if old is None else drift(fitted.tokenizer, old, new))
+
+
+def codes_by(fitted: FittedTokenizer, inputs: Float[ndarray, "items width"]) -> Coded:
+    """Codes of what the tokenizer reads, without a look at how that compares with what it was fitted to."""
+    codes = fitted.tokenizer.encode(inputs)
+    return Coded(codes, tokenizer_distances(fitted.tokenizer, inputs, codes))
 
 
 def _spread(vectors: Float[ndarray, "items embedding_dim"]) -> Float[ndarray, "some embedding_dim"]:

@@ -25,10 +25,12 @@ def known_vectors(run: FinishedRun) -> Float[ndarray, "items embedding_dim"]:
     return open_vectors(run.folder.embeddings)
 
 
-def embedded_vectors(run: FinishedRun, new: Catalogue, *, bar: Bar) -> Float32[ndarray, "items embedding_dim"]:
-    """Vectors of the new items by the run's encoder. `DataError` as in `encoder_of`."""
+def embedded_vectors(
+    run: FinishedRun, encoder: Encoder, new: Catalogue, *, bar: Bar | None = None
+) -> Float32[ndarray, "items embedding_dim"]:
+    """Vectors of the new items by the run's encoder."""
     texts = item_texts(new, run.section("embeddings", EmbeddingConfig))
-    return np.concatenate([*encoder_of(run).parts(texts, bar)])
+    return np.concatenate([*encoder.parts(texts, bar)])
 
 
 def encoder_of(run: FinishedRun) -> Encoder:

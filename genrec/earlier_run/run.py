@@ -11,15 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 
+from genrec.additions.changes import Additions
 from genrec.additions.embedding import known_vectors
 from genrec.additions.finished_run import FinishedRun
-from genrec.additions.stored import Additions, read_additions
+from genrec.additions.stored import fingerprint_of_items, read_additions
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, read_json
 from genrec.data.catalogue import Catalogue
 from genrec.data.embeddings import EmbeddingConfig
 from genrec.errors import ArtifactError, ConfigError
-from genrec.fingerprints import file_fingerprint, fingerprint, plain
+from genrec.fingerprints import fingerprint, plain
 from genrec.generator.config import GeneratorOptions
 from genrec.tokenization.config import TokenizerConfig
 from tokenizer import SemanticIDs
@@ -99,8 +100,7 @@ def earlier_state(run: RunFolder, path: str, stage: str) -> str:
         done = folder.require(stage, "going on from it").fingerprint
     except ArtifactError as error:
         raise ArtifactError(f"earlier_run: {error}") from error
-    added = file_fingerprint(folder.additions) if folder.additions.exists() else None
-    state = fingerprint(done, added)
+    state = fingerprint(done, fingerprint_of_items(folder))
     if remembered.get(key) != state:
         atomic_json(memory, {**remembered, key: state})
     return state

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 
-from genrec.additions.stored import read_additions
+from genrec.additions.changes import Changes
+from genrec.additions.stored import read_changes
 from genrec.artifacts import RunFolder
 from genrec.atomic_files import read_json
 from genrec.data.prepared import read_catalogue
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, UnknownItemError
 from genrec.generator.model import Generator
 from genrec.manifests import MANIFEST_FILE, check_manifest
 from genrec.recommendation.recommender import RecommendationConfig, Recommender
@@ -26,9 +28,21 @@ from trie import PrefixTrie
 RANKING_FILE = "ranking.json"
 
 
+class LoadedRun(NamedTuple):
+    """A run as it lies on disk."""
+
+    recommender: Recommender
+    changes: Changes
+    """Of the catalogue, which the recommender has."""
+
+
 def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu", with_additions: bool = True) -> Recommender:
     """The recommender of a run folder; `ArtifactError` if a part is missing, damaged or of other semantic IDs."""
-    run = RunFolder.open(path)
+    return load_run(RunFolder.open(path), device=device, with_additions=with_additions).recommender
+
+
+def load_run(run: RunFolder, *, device: str = "cpu", with_additions: bool = True) -> LoadedRun:
+    """A run's recommender with the changes that it was made with; `ArtifactError` as in `load_recommender`."""
     for stage in ("prepare", "tokenize", "index", "train"):
         run.require(stage, "recommending")
     catalogue = read_catalogue(run.path)
@@ -36,13 +50,26 @@ def load_recommender(path: str | os.PathLike[str], *, device: str = "cpu", with_
     generator = load_generator(run.generator, device=device)
     prefix_trie = load_prefix_trie(run)
     check_same_ids(run, semantic_ids, np.asarray(catalogue.item_ids), generator, prefix_trie)
-    additions = read_additions(run, semantic_ids) if with_additions else None
-    if additions is not None:
-        catalogue = catalogue.with_items(additions.catalogue)
-        generator.add_items(torch.from_numpy(additions.semantic_ids.codes[len(semantic_ids) :]))
-    added = None if additions is None else additions.prefix_trie
+    changes = read_changes(run, semantic_ids) if with_additions else Changes(semantic_ids)
+    added = None
+    if changes.additions is not None:
+        catalogue = catalogue.with_items(changes.additions.catalogue)
+        generator.add_items(torch.from_numpy(changes.additions.codes))
+        added = changes.additions.prefix_trie
     names = read_json(run.code_names) if run.code_names.exists() else {}
-    return Recommender.of(generator, prefix_trie, catalogue, recommendation_config(run), added=added, code_names=names)
+    config = recommendation_config(run)
+    recommender = Recommender.of(generator, prefix_trie, catalogue, config, added=added, code_names=names)
+    return LoadedRun(_without_removed(run, recommender, changes), changes)
+
+
+def _without_removed(run: RunFolder, recommender: Recommender, changes: Changes) -> Recommender:
+    """The recommender as a new one is: version 0."""
+    if not changes.removed:
+        return recommender
+    try:
+        return replace(recommender.without(sorted(changes.removed)), version=0)
+    except (UnknownItemError, ValueError) as error:
+        raise ArtifactError(f"{run.additions} takes out what cannot be: {error}; delete that folder") from error
 
 
 def recommendation_config(run: RunFolder) -> RecommendationConfig:

@@ -57,7 +57,8 @@ class Recommender:
     ) -> "Recommender":
         """The recommender of a run folder; `ArtifactError` if its parts are missing or do not belong together.
 
-        `with_additions`: whether it knows the items that `genrec add-items` added; the run was evaluated without.
+        `with_additions`: whether its catalogue is changed as it was since the training, by `genrec add-items` or while
+        it was served; the run was evaluated without.
         """
         from genrec.recommendation.loading import load_recommender
 
