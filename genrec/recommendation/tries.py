@@ -62,7 +62,10 @@ class Tries(NamedTuple):
 
     def scores(self, of_known: Score) -> dict[TorchTrie, Score]:
         """By what the items of each trie are compared with one another."""
-        return {self.trie: of_known} | ({} if self.added is None else {self.added.trie: "catalog"})
+        scores: dict[TorchTrie, Score] = {self.trie: of_known}
+        if self.added is not None:
+            scores[self.added.trie] = "catalog"
+        return scores
 
     def _split(self, rows: Int[ndarray, " rows"]) -> tuple[Int[ndarray, " known"], Int[ndarray, " late"]]:
         first_added = self.trie.trie.num_row_slots

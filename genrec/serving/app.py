@@ -1,6 +1,5 @@
 """The HTTP interface around one engine: who may call, what comes in, what goes out."""
 
-import hmac
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -20,14 +19,14 @@ from genrec.recommendation.requests import Request as ListRequest
 from genrec.recommendation.requests import rows_of
 from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
+from genrec.serving.change_calls import ChangeCalls
 from genrec.serving.config import ServingConfig
-from genrec.serving.engine import Asked, Engine, Listed, Reading, stocked
+from genrec.serving.engine import Asked, Engine, Listed, Reading
+from genrec.serving.keys import API_KEY, check_key
+from genrec.serving.live_catalogue import LiveCatalogue
 from genrec.serving.metrics import Metrics
 from genrec.serving.openapi import DESCRIPTION, documented
 from genrec.serving.schemas import MAX_ID_CHARS, RecommendRequest, calls_of
-
-API_KEY = "GENREC_API_KEY"
-"""Environment variable: if it is set, calls must bring its value as `Authorization: Bearer ...` or `X-API-Key`."""
 
 _ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
 _SAFE = {
@@ -37,9 +36,9 @@ _SAFE = {
 }
 
 
-def make_app(engine: Engine, limits: ServingConfig, *, run: str) -> FastAPI:
+def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI:
     """The application; `run` is what `/v1/model` calls it."""
-    server = _Server(engine, limits, run)
+    server = _Server(live, limits, run)
     app = FastAPI(
         title="GenRec",
         description=DESCRIPTION,
@@ -54,6 +53,9 @@ def make_app(engine: Engine, limits: ServingConfig, *, run: str) -> FastAPI:
     add("POST", "/v1/recommend", server.recommend, documented("recommend", bodies.request, bodies.requests))
     add("POST", "/v1/similar", server.similar, documented("similar", bodies.similar))
     add("GET", "/v1/items/{item_id:path}", server.item, documented("item"))
+    add("POST", "/v1/items", server.changes.insert, documented("insert", bodies.insert))
+    add("DELETE", "/v1/items/{item_id:path}", server.changes.remove, documented("remove"))
+    add("POST", "/v1/reload", server.changes.reload, documented("reload"))
     add("GET", "/v1/model", server.model, documented("model"))
     add("GET", "/healthz", server.health, documented("health"))
     add("GET", "/readyz", server.ready, documented("ready"))
@@ -76,32 +78,38 @@ class _PlainRoute(APIRoute):
 class _Server:
     """What the routes share."""
 
-    def __init__(self, engine: Engine, limits: ServingConfig, run: str) -> None:
-        self.engine = engine
+    def __init__(self, live: LiveCatalogue, limits: ServingConfig, run: str) -> None:
+        self.engine: Engine = live.engine
         self.limits = limits
         self.run = run
         self.bodies = calls_of(limits)
         self.key = os.environ.get(API_KEY, "")
         self.metrics = Metrics()
+        self.changes = ChangeCalls(live, limits, self.metrics, self.key)
         self.is_ready = False
         self.batcher: Batcher[Asked, Listed] = Batcher(
-            engine.answer,
+            self.engine.answer,
             max_batch=limits.max_batch,
             queue_size=limits.queue_size,
             deadline_s=limits.deadline_ms / 1000,
         )
         self.batcher.batch_sizes = self.metrics.batch
-        self.metrics.watch(lambda: self.batcher.waiting, lambda: self.engine.recommender.version)
+        self.metrics.watch(
+            lambda: self.batcher.waiting,
+            lambda: self.engine.recommender.version,
+            lambda: int(self.engine.recommender.stocked.sum()),
+        )
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Warm before it is ready; after the last call, what was taken on is answered."""
-        await run_in_threadpool(self.engine.warm_up, max_batch=self.limits.max_batch)
+        await run_in_threadpool(self.engine.warm_up, self.engine.recommender, max_batch=self.limits.max_batch)
         self.batcher.start()
         self.is_ready = True
         yield
         self.is_ready = False
         await self.batcher.close(seconds=self.limits.drain_seconds)
+        await self.changes.queue.close()
 
     async def recommend(self, request: Request) -> Response:
         """Lists for one history, or for several at once."""
@@ -122,7 +130,7 @@ class _Server:
             found = await run_in_threadpool(self.engine.similar, call.item_id, call.k)
         except UnknownItemError as error:
             raise CallError(404, "unknown_item", str(error)) from error
-        return as_json({"items": [near._asdict() for near in found], "version": self.engine.recommender.version})
+        return as_json({"items": [near._asdict() for near in found.items], "version": found.version})
 
     async def item(self, request: Request) -> Response:
         """What is known of one item."""
@@ -144,7 +152,7 @@ class _Server:
             {
                 "run": self.run,
                 "version": recommender.version,
-                "items": int(stocked(recommender).sum()),
+                "items": int(recommender.stocked.sum()),
                 "level_sizes": list(generator.config.level_sizes),
                 "parameters": sum(parameter.numel() for parameter in generator.parameters()),
                 "rank": recommender.config.rank,
@@ -204,11 +212,7 @@ class _Server:
         )
 
     def _check_key(self, request: Request) -> None:
-        if not self.key:
-            return
-        told = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(told.encode(), self.key.encode()):
-            raise CallError(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+        check_key(request, self.key)
 
 
 def _add(
@@ -248,7 +252,7 @@ def _item(recommender: Recommender, item_id: str) -> dict[str, Any]:
             {"code": code, "name": recommender.code_names.get(prefix)}
             for code, prefix in zip(codes, prefixes, strict=True)
         ],
-        "in_stock": bool(stocked(recommender)[row]),
+        "in_stock": bool(recommender.stocked[row]),
         "version": recommender.version,
     }
 

@@ -24,12 +24,18 @@ class ServingConfig:
     """Items of a history."""
     max_listed: int = 20_000
     """Items of an allow or deny list."""
+    max_items: int = 100
+    """Items of one insert."""
+    max_field_chars: int = 20_000
+    """Characters of each field of an inserted item."""
+    change_queue: int = 16
+    """Changes of the catalogue that may wait, with the one that is made. Further ones get 503 with `Retry-After`."""
     exact: bool = True
     """Whether calls may ask for proven lists, which take up to `recommendation.exact_beam_budget` beams a history."""
 
     def __post_init__(self) -> None:
         counts = ("max_batch", "queue_size", "deadline_ms", "max_body_bytes", "max_requests", "max_k", "max_history")
-        for name in (*counts, "max_listed"):
+        for name in (*counts, "max_listed", "max_items", "max_field_chars", "change_queue"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.drain_seconds < 0:

@@ -9,11 +9,11 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from genrec.errors import UnknownItemError
+from genrec.generator.model import Generator
 from genrec.recommendation.candidates import Rank
 from genrec.recommendation.lists import RecommendationList
 from genrec.recommendation.recommender import Recommender
 from genrec.recommendation.requests import KnownRequest, Request, rows_of
-from genrec.recommendation.stock import in_stock
 
 
 class Reading(NamedTuple):
@@ -55,13 +55,20 @@ class Similar(NamedTuple):
     similarity: float
 
 
+class SimilarItems(NamedTuple):
+    """The nearest items, the most similar first, and the version of the catalogue that has them."""
+
+    items: list[Similar]
+    version: int
+
+
 @dataclass(eq=False)
 class Engine:
     """Answers by the recommender that it holds; exchange that at any time, a batch keeps the one it began with."""
 
     recommender: Recommender
-    _vectors: tuple[int, Float32[Tensor, "items width"]] | None = field(default=None, init=False, repr=False)
-    """Unit vectors of all items, and of which recommender."""
+    _vectors: tuple[Generator, Float32[Tensor, "items width"]] | None = field(default=None, init=False, repr=False)
+    """Unit vectors of all items that a generator knows."""
 
     def answer(self, calls: Sequence[Sequence[Asked]]) -> list[list[Listed] | Exception]:
         """For each call its lists in order, or what is wrong with it; wrong calls do not touch the others."""
@@ -89,16 +96,15 @@ class Engine:
             for number, call in enumerate(calls)
         ]
 
-    def warm_up(self, *, max_batch: int) -> None:
-        """Answer a batch, so that the first caller does not wait for what is made once."""
-        recommender = self.recommender
+    def warm_up(self, recommender: Recommender, *, max_batch: int) -> None:
+        """Have this one answer a batch, so that the first caller does not wait for what is made once."""
         history = [str(recommender.catalogue.item_ids[0])]
         for size in (1, max_batch):
             recommender.answer([Request(history, recommender.config.k, recommender.config.exclude_history)] * size)
-        self.similar(history[0], 1)
+        self._unit_vectors(recommender.generator)
 
     @torch.no_grad()
-    def similar(self, item_id: str, k: int) -> list[Similar]:
+    def similar(self, item_id: str, k: int) -> SimilarItems:
         """The `k` items whose vectors, codes and all, point most nearly where this one's does; not itself.
 
         Raises:
@@ -106,30 +112,28 @@ class Engine:
         """
         recommender = self.recommender
         row = int(rows_of([item_id], recommender.catalogue)[0])
-        vectors = self._unit_vectors(recommender)
+        vectors = self._unit_vectors(recommender.generator)
         cosines = vectors @ vectors[row]
         cosines[row] = -torch.inf
-        cosines[~stocked(recommender)] = -torch.inf
+        cosines[torch.from_numpy(~recommender.stocked)] = -torch.inf
         best = cosines.topk(min(k + 1, len(cosines)))
         catalogue = recommender.catalogue
-        return [
+        found = [
             Similar(str(catalogue.item_ids[near]), catalogue.title(near), cosine)
             for cosine, near in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             if cosine > -torch.inf
-        ][:k]
+        ]
+        return SimilarItems(found[:k], recommender.version)
 
-    def _unit_vectors(self, recommender: Recommender) -> Float32[Tensor, "items width"]:
-        if self._vectors is None or self._vectors[0] != id(recommender):
-            embedding = recommender.generator.embedding
-            rows = torch.arange(len(recommender.catalogue), device=embedding.code_vectors.weight.device)
-            self._vectors = (id(recommender), torch.nn.functional.normalize(embedding(rows).float(), dim=1).cpu())
-        return self._vectors[1]
-
-
-def stocked(recommender: Recommender) -> Tensor:
-    """Bool [items]: which rows of the catalogue are recommended at all."""
-    tries = [recommender.trie] if recommender.added is None else [recommender.trie, recommender.added.trie]
-    return torch.cat([torch.from_numpy(in_stock(trie)) for trie in tries])
+    @torch.no_grad()
+    def _unit_vectors(self, generator: Generator) -> Float32[Tensor, "items width"]:
+        kept = self._vectors
+        if kept is None or kept[0] is not generator:
+            vocabulary, device = generator.vocabulary, generator.device
+            rows = torch.arange(len(vocabulary.item_codes) + len(vocabulary.added_codes), device=device)
+            vectors = torch.nn.functional.normalize(generator.embedding(rows).float(), dim=1).cpu()
+            self._vectors = kept = (generator, vectors)
+        return kept[1]
 
 
 def _listed(recommender: Recommender, made: RecommendationList) -> Listed:

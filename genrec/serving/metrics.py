@@ -31,11 +31,15 @@ class Metrics:
         self.searching = Counter("genrec_search_seconds", "Spent in searches.", **own)
         self.waiting = Gauge("genrec_waiting_histories", "Histories that wait for a batch.", **own)
         self.version = Gauge("genrec_catalogue_version", "Of the catalogue that is served.", **own)
+        self.stocked = Gauge("genrec_items_in_stock", "Items that are recommended.", **own)
+        about = "Changes of the catalogue by kind and result."
+        self.changes = Counter("genrec_catalogue_changes", about, ("kind", "result"), **own)
 
-    def watch(self, waiting: Callable[[], int], version: Callable[[], int]) -> None:
+    def watch(self, waiting: Callable[[], int], version: Callable[[], int], stocked: Callable[[], int]) -> None:
         """Where the gauges are read whenever somebody looks."""
         self.waiting.set_function(waiting)
         self.version.set_function(version)
+        self.stocked.set_function(stocked)
 
     @contextmanager
     def call(self, path: str) -> Iterator[Call]:

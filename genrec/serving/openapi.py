@@ -5,11 +5,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from genrec.serving.schemas import (
+    Changed,
+    InsertedItems,
     Item,
     Model,
     Problem,
     RecommendedList,
     RecommendedLists,
+    RemovedItem,
     SimilarItems,
 )
 
@@ -20,17 +23,22 @@ DESCRIPTION = (
 _PROBLEMS = {
     400: "The body is no JSON in UTF-8.",
     401: "The API key is missing or wrong.",
+    403: "The server has no API key, so nothing can be changed.",
     404: "The catalogue does not have the item.",
     408: "The body came too slowly.",
+    409: "The catalogue or the run, as it is, does not allow the change.",
     413: "The body is too large.",
     422: "The body is not as documented, or asks for what cannot be done.",
     429: "As much waits as may; see `Retry-After`.",
-    503: "Not answered in time, or the server is starting or shutting down.",
+    503: "Not answered in time, or the server is busy, starting or shutting down.",
 }
 _ANSWERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "recommend": (RecommendedList | RecommendedLists, (400, 401, 408, 413, 422, 429, 503)),
     "similar": (SimilarItems, (400, 401, 404, 408, 413, 422)),
     "item": (Item, (401, 404)),
+    "insert": (InsertedItems, (400, 401, 403, 408, 409, 413, 422, 503)),
+    "remove": (RemovedItem, (401, 403, 404, 409, 503)),
+    "reload": (Changed, (400, 401, 403, 408, 409, 413, 422, 503)),
     "model": (Model, (401,)),
     "health": (None, ()),
     "ready": (None, (503,)),
@@ -49,7 +57,7 @@ def documented(name: str, *bodies: type[BaseModel]) -> dict[str, Any]:
         about["responses"][200] = {"model": answer, "description": "The answer."}
     if name == "metrics":
         about["responses"][200] = {"description": "Prometheus' text.", "content": {"text/plain": {}}}
-    if name == "item":
+    if name in ("item", "remove"):
         parameter = {"name": "item_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         about["openapi_extra"] = {"parameters": [parameter]}
     if bodies:

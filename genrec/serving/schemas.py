@@ -19,12 +19,16 @@ from genrec.serving.config import ServingConfig
 
 MAX_ID_CHARS = 512
 _MAX_CONDITIONS, _MAX_VALUES, _MAX_TEXT = 32, 1000, 2000
+_MAX_LEVELS, _MAX_WIDTH, _MAX_FIELDS = 64, 65_536, 256
 
 ItemId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_CHARS)]
+NewItemId = Annotated[ItemId, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+"""Without control characters, which would break lines in logs and files."""
 Whole = Annotated[
     StrictInt, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 ]
 """A whole number; 3.0 is one in JSON."""
+Code = Annotated[Whole, Field(ge=0, lt=2**31)]
 Text = Annotated[StrictStr, Field(max_length=_MAX_TEXT)]
 Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
 Value = Text | StrictBool | Number
@@ -71,6 +75,45 @@ class RecommendRequest(_Strict):
     max_per_prefix: Whole | None = Field(None, ge=1)
     """At most so many items whose first `prefix_depth` codes are the same."""
     prefix_depth: Whole | None = Field(None, ge=1)
+
+
+class NewItem(_Strict):
+    """An item that is to be recommended from now on."""
+
+    item_id: NewItemId
+    fields: dict[Text, Text] = {}
+    """Of those that the run's items have; codes follow from their texts."""
+    codes: Annotated[list[Code], Field(min_length=1, max_length=_MAX_LEVELS)] | None = None
+    """Where the codes of the run's items came from a file."""
+    vector: Annotated[list[Number], Field(min_length=1, max_length=_MAX_WIDTH)] | None = None
+    """Where the run's items were embedded elsewhere."""
+
+
+class ReloadRequest(_Strict):
+    """An empty object; the body may be left out."""
+
+
+class Changed(BaseModel):
+    """What a change has left."""
+
+    version: int
+    """Of the catalogue from now on."""
+    items: int
+    """In stock."""
+
+
+class InsertedItems(Changed):
+    """What came of the items."""
+
+    added: list[str]
+    put_back: list[str]
+    """Those that had been removed: they are as they were, with their old codes."""
+
+
+class RemovedItem(Changed):
+    """An item that is no longer recommended, but still read in histories."""
+
+    item_id: str
 
 
 class Entry(BaseModel):
@@ -182,6 +225,15 @@ class Calls:
             "RecommendRequests",
             __base__=_Strict,
             requests=(several, Field(min_length=1, max_length=limits.max_requests)),
+        )
+        text: Any = Annotated[StrictStr, Field(max_length=limits.max_field_chars)]
+        fields: Any = dict[Text, text]
+        item: Any = create_model("NewItem", __base__=NewItem, fields=(fields, Field({}, max_length=_MAX_FIELDS)))
+        new_items: Any = list[item]
+        self.insert: Any = create_model(
+            "InsertRequest",
+            __base__=_Strict,
+            items=(new_items, Field(min_length=1, max_length=limits.max_items)),
         )
         self.similar: Any = create_model(
             "SimilarRequest",

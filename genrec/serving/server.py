@@ -8,10 +8,10 @@ import uvicorn
 import yaml
 
 from genrec.artifacts import RunFolder
-from genrec.recommendation.recommender import Recommender, best_device
+from genrec.recommendation.recommender import best_device
 from genrec.serving.app import make_app
 from genrec.serving.config import ServingConfig
-from genrec.serving.engine import Engine
+from genrec.serving.live_catalogue import LiveCatalogue
 from genrec.strict_loading import build
 from genrec.yaml_document import Document, apply_override
 
@@ -21,7 +21,7 @@ def make_server(
 ) -> uvicorn.Server:
     """A server of the run that is ready to `run()`.
 
-    On SIGTERM it takes no more connections, answers what it has taken on, and ends.
+    On SIGTERM it takes no more connections, answers what it has taken on, finishes a change that runs, and ends.
 
     Raises:
         InputError: the run is not whole, or an override is not as documented.
@@ -30,9 +30,9 @@ def make_server(
     limits = serving_config(folder, overrides)
     if threads is not None:
         torch.set_num_threads(threads)
-    engine = Engine(Recommender.from_pretrained(run, device=best_device()))
+    live = LiveCatalogue(folder, device=best_device(), max_batch=limits.max_batch)
     config = uvicorn.Config(
-        make_app(engine, limits, run=folder.path.name),
+        make_app(live, limits, run=folder.path.name),
         host=host,
         port=port,
         log_level="warning",

@@ -1,11 +1,13 @@
 """A small run behind a port."""
 
 import json
+import shutil
 import socket
 import threading
 import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -56,10 +58,19 @@ class Client:
     def get(self, path: str, **headers: str) -> Answer:
         return self.call("GET", path, None, headers)
 
+    def delete(self, path: str, **headers: str) -> Answer:
+        return self.call("DELETE", path, None, headers)
+
 
 @pytest.fixture(scope="session")
 def served_run(tmp_path_factory):
     return run_pipeline("demo", overrides=SMALL, out=tmp_path_factory.mktemp("served") / "run", until="train").path
+
+
+@pytest.fixture
+def own_run(served_run, tmp_path):
+    """The run, to be changed."""
+    return Path(shutil.copytree(served_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +80,14 @@ def recommender(served_run):
 
 @pytest.fixture(scope="session")
 def serving(served_run):
-    """Starts a server of the run; ends it when the block does."""
+    """Starts a server of the run, or of another one; ends it when the block does."""
 
     @contextmanager
-    def start(*overrides: str):
+    def start(*overrides: str, run: Path = served_run):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        server = make_server(served_run, host="127.0.0.1", port=port, overrides=overrides)
+        server = make_server(run, host="127.0.0.1", port=port, overrides=overrides)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from genrec import Recommender
+from genrec.artifacts import RunFolder
 from genrec.errors import ConfigError
 from genrec.serving.config import ServingConfig
 from genrec.serving.server import make_server
@@ -23,12 +25,12 @@ def command(served_run):
     """Starts `genrec serve`; its process and port."""
     started = []
 
-    def start(*options):
+    def start(*options, run=served_run):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "genrec", "serve", served_run, "--port", str(port), "--threads", "1", *options],
+            [sys.executable, "-m", "genrec", "serve", run, "--port", str(port), "--threads", "1", *options],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
         )
@@ -111,6 +113,57 @@ def peak_resident_bytes(pid):
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("GENREC_API_KEY", "open sesame")
+    return {"X-API-Key": "open sesame"}
+
+
+def test_sigterm_waits_for_a_change_that_runs(command, serving_client, own_run, key):
+    """The first insert loads encoder and tokenizer, which takes longer than to send the signal."""
+    process, port = command(run=own_run)
+    client, answers = serving_client(port), []
+    wait_until_ready(client)
+    items = {"items": [{"item_id": f"lamp {number}", "fields": {"title": "Brass lamp"}} for number in range(50)]}
+    asked = threading.Thread(target=lambda: answers.append(client.call("POST", "/v1/items", items, key)))
+    asked.start()
+    with RunFolder(own_run).lock():  # the change waits for it
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None
+    asked.join()
+    assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+    assert [(answer.status, answer.body["items"]) for answer in answers] == [(200, 250)]
+    assert len(Recommender.from_pretrained(own_run).catalogue) == 250
+
+
+def test_a_server_that_is_killed_while_items_come_leaves_whole_states(command, serving_client, own_run, key):
+    process, port = command(run=own_run)
+    client, taken = serving_client(port), []
+    wait_until_ready(client)
+
+    def insert_all():
+        for number in range(10_000):
+            item = {"item_id": f"lamp {number}", "fields": {"title": f"Brass lamp {number}"}}
+            try:
+                answer = client.call("POST", "/v1/items", {"items": [item]}, key)
+            except OSError:
+                return
+            taken.append((number, answer.status))
+
+    inserting = threading.Thread(target=insert_all)
+    inserting.start()
+    while len(taken) < 5 and inserting.is_alive():
+        time.sleep(0.01)
+    process.kill()
+    inserting.join()
+    assert taken == [(number, 200) for number in range(len(taken))]
+    found = Recommender.from_pretrained(own_run).catalogue.item_ids[200:].tolist()
+    # what was answered is there; one more may have been stored before its answer was sent
+    assert found == [f"lamp {number}" for number in range(len(found))] and len(found) - len(taken) in (0, 1)
+
+
 def test_overrides_are_checked_and_told(served_run):
     with pytest.raises(ConfigError, match="max_batches is unknown; did you mean 'max_batch'"):
         make_server(served_run, host="127.0.0.1", port=0, overrides=["serving.max_batches=3"])
@@ -118,7 +171,9 @@ def test_overrides_are_checked_and_told(served_run):
         make_server(served_run, host="127.0.0.1", port=0, overrides=["serving.deadline_ms=0"])
 
 
-@pytest.mark.parametrize("name", ["max_batch", "queue_size", "deadline_ms", "max_body_bytes", "max_requests", "max_k"])
+@pytest.mark.parametrize(
+    "name", ["max_batch", "queue_size", "deadline_ms", "max_requests", "max_items", "change_queue"]
+)
 def test_bounds_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1"):
         ServingConfig(**{name: 0})
