@@ -94,11 +94,7 @@ class _Server:
             deadline_s=limits.deadline_ms / 1000,
         )
         self.batcher.batch_sizes = self.metrics.batch
-        self.metrics.watch(
-            lambda: self.batcher.waiting,
-            lambda: self.engine.recommender.version,
-            lambda: int(self.engine.recommender.stocked.sum()),
-        )
+        self.metrics.watch(lambda: self.batcher.waiting, lambda: self.engine.recommender.version)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

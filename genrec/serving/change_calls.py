@@ -43,6 +43,8 @@ class ChangeCalls:
         self.key = key
         self.bodies = calls_of(limits)
         self.queue = ChangeQueue(limits.change_queue)
+        metrics.stocked.set_function(lambda: int(live.engine.recommender.stocked.sum()))
+        metrics.waiting_changes.set_function(lambda: self.queue.waiting)
 
     async def insert(self, request: Request) -> Response:
         """Take items on, all or none, or put back those that were removed."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import BoundedSemaphore
+from threading import Lock
 from typing import TypeVar
 
 from genrec.serving.batcher import ClosingError, Refused
@@ -20,7 +20,9 @@ class ChangeQueue:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._room = BoundedSemaphore(size)
+        self.waiting = 0
+        """Changes that are not done, with the one that is made."""
+        self._counting = Lock()
         self._is_closing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
 
@@ -33,10 +35,10 @@ class ChangeQueue:
         """
         if self._is_closing:
             raise ClosingError("the server is shutting down; ask another one")
-        if not self._room.acquire(blocking=False):
+        if not self._counted(1):
             raise TooManyChangesError(f"{self.size} changes wait already; try again, with several items in one call")
         future = self._thread.submit(change)
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: self._counted(-1))
         try:
             return await asyncio.shield(asyncio.wrap_future(future))
         except asyncio.CancelledError:
@@ -48,3 +50,10 @@ class ChangeQueue:
         """Take nothing more on, drop what has not begun, and return when the change that runs is done."""
         self._is_closing = True
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+
+    def _counted(self, change: int) -> bool:
+        """Whether there is room for it; the thread of changes counts too."""
+        with self._counting:
+            has_room = self.waiting + change <= self.size
+            self.waiting += change * has_room
+            return has_room

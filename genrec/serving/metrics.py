@@ -32,14 +32,14 @@ class Metrics:
         self.waiting = Gauge("genrec_waiting_histories", "Histories that wait for a batch.", **own)
         self.version = Gauge("genrec_catalogue_version", "Of the catalogue that is served.", **own)
         self.stocked = Gauge("genrec_items_in_stock", "Items that are recommended.", **own)
+        self.waiting_changes = Gauge("genrec_waiting_changes", "Changes of the catalogue that are not done.", **own)
         about = "Changes of the catalogue by kind and result."
         self.changes = Counter("genrec_catalogue_changes", about, ("kind", "result"), **own)
 
-    def watch(self, waiting: Callable[[], int], version: Callable[[], int], stocked: Callable[[], int]) -> None:
+    def watch(self, waiting: Callable[[], int], version: Callable[[], int]) -> None:
         """Where the gauges are read whenever somebody looks."""
         self.waiting.set_function(waiting)
         self.version.set_function(version)
-        self.stocked.set_function(stocked)
 
     @contextmanager
     def call(self, path: str) -> Iterator[Call]:

@@ -120,20 +120,20 @@ def key(monkeypatch):
 
 
 def test_sigterm_waits_for_a_change_that_runs(command, serving_client, own_run, key):
-    """The first insert loads encoder and tokenizer, which takes longer than to send the signal."""
     process, port = command(run=own_run)
     client, answers = serving_client(port), []
     wait_until_ready(client)
     items = {"items": [{"item_id": f"lamp {number}", "fields": {"title": "Brass lamp"}} for number in range(50)]}
     asked = threading.Thread(target=lambda: answers.append(client.call("POST", "/v1/items", items, key)))
-    asked.start()
     with RunFolder(own_run).lock():  # the change waits for it
-        time.sleep(0.3)
+        asked.start()
+        while b"genrec_waiting_changes 1.0" not in client.get("/metrics").body:
+            time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert process.poll() is None
     asked.join()
-    assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
     assert [(answer.status, answer.body["items"]) for answer in answers] == [(200, 250)]
     assert len(Recommender.from_pretrained(own_run).catalogue) == 250
 
@@ -172,7 +172,8 @@ def test_overrides_are_checked_and_told(served_run):
 
 
 @pytest.mark.parametrize(
-    "name", ["max_batch", "queue_size", "deadline_ms", "max_requests", "max_items", "change_queue"]
+    "name",
+    ["max_batch", "queue_size", "deadline_ms", "max_body_bytes", "max_requests", "max_k", "max_items", "change_queue"],
 )
 def test_bounds_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1"):
