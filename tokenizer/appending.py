@@ -29,6 +29,8 @@ def free_ids(
     """
     num_levels, rest = codes.shape[1], len(level_sizes) - codes.shape[1]
     num_extra = level_sizes[-1] if rest else 1
+    if num_levels > 1:  # few of a large table can share a prefix with few items
+        table = table[np.isin(table[:, 0], codes[:, 0])]
     prefixes = group_numbers(np.concatenate([table[:, : num_levels - 1], codes[:, : num_levels - 1]]))
     old, new = prefixes[: len(table)], prefixes[len(table) :]
     by_prefix = np.argsort(old, kind="stable")

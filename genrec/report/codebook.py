@@ -36,7 +36,6 @@ def codebook_section(record: RunRecord) -> Section:
         parts.append(warning(f"{about.name} is missing: the health of the codes is not known; run genrec tokenize."))
     found = [_stored(folder.report / file, title) for file, title in _PICTURES.items()]
     pictures = tuple(picture for picture in found if picture is not None)
-    if pictures:
     parts += [gallery(pictures), *([_on_missing(pictures)] if len(pictures) < len(_PICTURES) else [])]
     names = read_json(folder.code_names) if folder.code_names.exists() else {}
     report = load_prefix_trie(folder).report()

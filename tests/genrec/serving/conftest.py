@@ -74,6 +74,16 @@ def own_run(served_run, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def train_more():
+    """Trains a run for an epoch more, from the start."""
+
+    def train(run):
+        run_pipeline("demo", overrides=(*SMALL[:-1], "training.epochs=2"), out=run, until="train")
+
+    return train
+
+
+@pytest.fixture(scope="session")
 def recommender(served_run):
     return Recommender.from_pretrained(served_run)
 

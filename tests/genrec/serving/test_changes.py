@@ -221,6 +221,19 @@ def test_reloading_reads_what_others_have_added(client, own_run, tmp_path):
     ]
 
 
+def test_reloading_reads_a_newer_training_of_the_run(client, own_run, train_more):
+    insert(client, LAMP)
+    remove(client, "I00007")
+    before = listed(client, ["I00003", "lamp"])
+    train_more(own_run)
+    assert listed(client, ["I00003", "lamp"]) == before
+    assert reload(client).body == {"version": 3, "items": 200}
+    made = Recommender.from_pretrained(own_run).recommend([["I00003", "lamp"]], k=200)[0]
+    now = listed(client, ["I00003", "lamp"])
+    assert now == [entry.item_id for entry in made] and now != before and "I00007" not in now
+    assert insert(client, item("lamp 2")).body["version"] == 4
+
+
 def test_a_run_that_is_not_whole_is_refused_and_the_old_one_goes_on(client, own_run, caplog):
     before = listed(client, ["I00003"])
     weights = own_run / "generator" / "model.safetensors"

@@ -45,7 +45,7 @@ def command(served_run):
 
 
 def wait_until_ready(client):
-    for _ in range(600):
+    for _ in range(2400):
         try:
             if client.get("/readyz").status == 200:
                 return
