@@ -114,6 +114,7 @@ def levels_survived(
         search.read,
         batch_size=search.batch_size,
         beam_size=beam.size,
+        num_leaves=beam.num_leaves,
         score=search.score,
         cap=beam.cap,
         mass=beam.mass,

@@ -19,6 +19,7 @@ from genrec.recommendation.requests import Request as ListRequest
 from genrec.recommendation.requests import rows_of
 from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
+from genrec.serving.browsing import Browsing
 from genrec.serving.change_calls import ChangeCalls
 from genrec.serving.config import ServingConfig
 from genrec.serving.engine import Asked, Engine, Listed, Reading
@@ -26,6 +27,7 @@ from genrec.serving.keys import API_KEY, check_key
 from genrec.serving.live_catalogue import LiveCatalogue
 from genrec.serving.metrics import Metrics
 from genrec.serving.openapi import DESCRIPTION, documented
+from genrec.serving.page_files import add_page
 from genrec.serving.schemas import MAX_ID_CHARS, RecommendRequest, calls_of
 
 _ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
@@ -52,6 +54,10 @@ def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI
     add = partial(_add, app)
     add("POST", "/v1/recommend", server.recommend, documented("recommend", bodies.request, bodies.requests))
     add("POST", "/v1/similar", server.similar, documented("similar", bodies.similar))
+    add("POST", "/v1/explain", server.browsing.explain, documented("explain", server.browsing.body))
+    add("GET", "/v1/items", server.browsing.items, documented("items"))
+    add("GET", "/v1/codes", server.browsing.codes, documented("codes"))
+    add("GET", "/v1/fields", server.browsing.fields, documented("fields"))
     add("GET", "/v1/items/{item_id:path}", server.item, documented("item"))
     add("POST", "/v1/items", server.changes.insert, documented("insert", bodies.insert))
     add("DELETE", "/v1/items/{item_id:path}", server.changes.remove, documented("remove"))
@@ -63,6 +69,7 @@ def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _validation_problem)
     app.add_exception_handler(CallError, _call_problem)
+    add_page(app)
     app.state.server = server
     return app
 
@@ -94,16 +101,22 @@ class _Server:
             deadline_s=limits.deadline_ms / 1000,
         )
         self.batcher.batch_sizes = self.metrics.batch
+        self.browsing = Browsing(
+            engine, limits, metrics=self.metrics, check_key=self._check_key, recommending=self.batcher
+        )
         self.metrics.watch(lambda: self.batcher.waiting, lambda: self.engine.recommender.version)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Warm before it is ready; after the last call, what was taken on is answered."""
         await run_in_threadpool(self.engine.warm_up, self.engine.recommender, max_batch=self.limits.max_batch)
+        await run_in_threadpool(self.browsing.warm_up)
         self.batcher.start()
+        self.browsing.start()
         self.is_ready = True
         yield
         self.is_ready = False
+        await self.browsing.close()
         await self.batcher.close(seconds=self.limits.drain_seconds)
         await self.changes.queue.close()
 
@@ -218,7 +231,7 @@ def _add(
     endpoint: Callable[[Request], Awaitable[Response]],
     about: dict[str, Any],
 ) -> None:
-    server: _Server = endpoint.__self__  # pyright: ignore[reportFunctionMemberAccess]
+    server: _Server | Browsing = endpoint.__self__  # pyright: ignore[reportFunctionMemberAccess]
     name = path.split("/{")[0]
 
     async def timed(request: Request) -> Response:

@@ -53,11 +53,20 @@ Answering = Callable[[Sequence[Sequence[Asked]]], "Sequence[Sequence[Any] | Exce
 class Batcher(Generic[Asked, Answer]):
     """Bounded in what waits (`queue_size` questions), in a batch (`max_batch`), and in time (`deadline_s`).
 
-    `answering` runs in one thread of its own. A batch begins as soon as the one before it ends and takes what waits by
-    then, so that batches are as large as the load asks for and nobody waits for company.
+    `answering` runs in one thread, its own or one that several of these share by turns. A batch begins as soon as the
+    one before it ends and takes what waits by then, so that batches are as large as the load asks for and nobody waits
+    for company.
     """
 
-    def __init__(self, answering: Answering[Asked], *, max_batch: int, queue_size: int, deadline_s: float) -> None:
+    def __init__(
+        self,
+        answering: Answering[Asked],
+        *,
+        max_batch: int,
+        queue_size: int,
+        deadline_s: float,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.answering = answering
         self.max_batch = max_batch
         self.queue_size = queue_size
@@ -73,7 +82,8 @@ class Batcher(Generic[Asked, Answer]):
         self._is_closing = False
         self._full_batch_s = 0.0
         """What a batch that is at least half full takes; 0: there has been none."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recommender")
+        self.thread = thread or ThreadPoolExecutor(1, thread_name_prefix="recommender")
+        self._owns_thread = thread is None
         self._runner: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -115,7 +125,8 @@ class Batcher(Generic[Asked, Answer]):
         if self._runner is not None:
             await asyncio.wait([self._runner], timeout=seconds)
             self._runner.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._owns_thread:
+            self.thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -129,7 +140,7 @@ class Batcher(Generic[Asked, Answer]):
                 continue
             self.in_batch, began = sum(len(job.asked) for job in batch), time.monotonic()
             try:
-                found = await loop.run_in_executor(self._thread, self.answering, [job.asked for job in batch])
+                found = await loop.run_in_executor(self.thread, self.answering, [job.asked for job in batch])
             except Exception as error:  # not of one call: all of the batch are told
                 found = [error] * len(batch)
             self._learn(self.in_batch, time.monotonic() - began)

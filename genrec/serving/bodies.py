@@ -79,15 +79,15 @@ def decoded(body: bytes) -> dict[str, Any]:
     return found
 
 
-def checked(kind: type[Body], fields: dict[str, Any]) -> Body:
-    """The body as documented; 422 names a few of the places where it is not, and gives nothing back of what came."""
+def checked(kind: type[Body], fields: dict[str, Any], *, part: str = "body") -> Body:
+    """A part of a call as documented; 422 names a few of the places where it is not, and gives nothing back of it."""
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
     where = [f"{'.'.join(map(_step, each['loc']))}: {each['msg']}"[:_LONGEST] for each in found[:_NAMED]]
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    raise CallError(422, "not_as_documented", f"the body is not as documented in these places{more}", where)
+    raise CallError(422, "not_as_documented", f"the {part} is not as documented in these places{more}", where)
 
 
 def _step(step: Any) -> str:

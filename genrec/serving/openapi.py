@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from genrec.serving.browsing_schemas import Codes, CodesQuery, Explained, Fields, FoundItems, ItemsQuery
+from genrec.serving.queries import parameters_of
 from genrec.serving.schemas import (
     Changed,
     InsertedItems,
@@ -24,17 +26,21 @@ _PROBLEMS = {
     400: "The body is no JSON in UTF-8.",
     401: "The API key is missing or wrong.",
     403: "The server has no API key, so nothing can be changed.",
-    404: "The catalogue does not have the item.",
+    404: "The catalogue does not have the item, or nothing with that prefix.",
     408: "The body came too slowly.",
     409: "The catalogue or the run, as it is, does not allow the change.",
     413: "The body is too large.",
-    422: "The body is not as documented, or asks for what cannot be done.",
+    422: "The call is not as documented, or asks for what cannot be done.",
     429: "As much waits as may; see `Retry-After`.",
     503: "Not answered in time, or the server is busy, starting or shutting down.",
 }
 _ANSWERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "recommend": (RecommendedList | RecommendedLists, (400, 401, 408, 413, 422, 429, 503)),
     "similar": (SimilarItems, (400, 401, 404, 408, 413, 422)),
+    "explain": (Explained, (400, 401, 408, 413, 422, 429, 503)),
+    "items": (FoundItems, (401, 422, 429, 503)),
+    "codes": (Codes, (401, 404, 422, 429, 503)),
+    "fields": (Fields, (401, 422, 429, 503)),
     "item": (Item, (401, 404)),
     "insert": (InsertedItems, (400, 401, 403, 408, 409, 413, 422, 503)),
     "remove": (RemovedItem, (401, 403, 404, 409, 503)),
@@ -44,6 +50,7 @@ _ANSWERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "ready": (None, (503,)),
     "metrics": (None, ()),
 }
+_QUERIES: dict[str, type[BaseModel]] = {"items": ItemsQuery, "codes": CodesQuery}
 
 
 def documented(name: str, *bodies: type[BaseModel]) -> dict[str, Any]:
@@ -60,6 +67,8 @@ def documented(name: str, *bodies: type[BaseModel]) -> dict[str, Any]:
     if name in ("item", "remove"):
         parameter = {"name": "item_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         about["openapi_extra"] = {"parameters": [parameter]}
+    if name in _QUERIES:
+        about["openapi_extra"] = {"parameters": parameters_of(_QUERIES[name])}
     if bodies:
         schemas = [body.model_json_schema(ref_template="#/components/schemas/{model}") for body in bodies]
         about["openapi_extra"] = {"requestBody": _request_body(schemas)}

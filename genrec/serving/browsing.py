@@ -1,0 +1,143 @@
+"""Looking around in what is served: its items, its tree of codes, its columns, and why an item is recommended."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from genrec.errors import UnknownItemError
+from genrec.recommendation.recommender import Recommender
+from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
+from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
+from genrec.serving.browsing_schemas import CodesQuery, ItemsQuery, explain_body
+from genrec.serving.codebook import Codebook
+from genrec.serving.config import ServingConfig
+from genrec.serving.engine import Engine, stocked
+from genrec.serving.explaining import Why, explained
+from genrec.serving.field_values import field_values
+from genrec.serving.item_search import ItemSearch
+from genrec.serving.latest import Latest
+from genrec.serving.metrics import Metrics
+from genrec.serving.queries import checked_query
+
+Question = Callable[[], dict[str, Any]]
+
+
+class Browsing:
+    """Handlers whose work is bounded: one thing at a time, a queue, a deadline.
+
+    Explanations take turns with the batches in the recommender's own thread, so that nothing searches beside a batch,
+    and a batch waits for one explanation at most. What is only looked up has a thread of its own.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: ServingConfig,
+        *,
+        metrics: Metrics,
+        check_key: Callable[[Request], None],
+        recommending: Batcher[Any, Any],
+    ) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.metrics = metrics
+        self.body = explain_body(limits)
+        self._check_key = check_key
+        bounds: dict[str, Any] = {"queue_size": limits.queue_size, "deadline_s": limits.deadline_ms / 1000}
+        self.explaining: Batcher[Question, dict[str, Any]] = Batcher(
+            _each, max_batch=1, thread=recommending.thread, **bounds
+        )
+        self.looking: Batcher[Question, dict[str, Any]] = Batcher(_each, max_batch=1, **bounds)
+        self._search = Latest(ItemSearch)
+        self._columns = Latest(field_values)
+        self._codebook = Latest(Codebook)
+        self._stock = Latest(stocked)
+
+    def warm_up(self) -> None:
+        """Make what is made once: for a million items it takes some seconds."""
+        recommender = self.engine.recommender
+        self._search.of(recommender.catalogue)
+        self._columns.of(recommender.catalogue)
+        self._codebook.of(recommender)
+        self._stock.of(recommender)
+
+    def start(self) -> None:
+        """Begin to answer; inside a running event loop."""
+        self.explaining.start()
+        self.looking.start()
+
+    async def close(self) -> None:
+        """Take nothing more on; return when what waits is answered, or too late to be."""
+        for each in (self.explaining, self.looking):
+            await each.close(seconds=min(self.limits.drain_seconds, each.deadline_s))
+
+    async def items(self, request: Request) -> Response:
+        """Items by what their title or id says."""
+        self._check_key(request)
+        query = checked_query(ItemsQuery, request)
+        return await self._answered(self.looking, lambda: self._found(query, self.engine.recommender))
+
+    async def codes(self, request: Request) -> Response:
+        """What lies below a prefix of codes."""
+        self._check_key(request)
+        query = checked_query(CodesQuery, request)
+        prefix = [int(code) for code in query.prefix.split(".")] if query.prefix else []
+        paging = {"limit": query.limit, "offset": query.offset}
+        return await self._answered(
+            self.looking, lambda: self._codebook.of(self.engine.recommender).below(prefix, **paging)
+        )
+
+    async def fields(self, request: Request) -> Response:
+        """The columns that conditions may name, and what they hold."""
+        self._check_key(request)
+        if request.scope["query_string"]:
+            raise CallError(422, "not_as_documented", "this path takes no query; leave it out")
+        return await self._answered(self.looking, lambda: self._fields(self.engine.recommender))
+
+    async def explain(self, request: Request) -> Response:
+        """Why an item scores what it does after a history."""
+        self._check_key(request)
+        fields = decoded(await read_body(request, max_bytes=self.limits.max_body_bytes))
+        call: Any = checked(self.body, fields)
+        why = Why(call.history, call.item_id, call.alternatives)
+        return await self._answered(self.explaining, lambda: explained(self.engine.recommender, why))
+
+    async def _answered(self, asked: Batcher[Question, dict[str, Any]], question: Question) -> Response:
+        try:
+            return as_json((await asked.ask([question]))[0])
+        except QueueFullError as error:
+            raise CallError(429, "queue_full", str(error), retry_after_s=error.retry_after_s) from error
+        except DeadlineError as error:
+            raise CallError(503, "deadline", str(error), retry_after_s=1) from error
+        except ClosingError as error:
+            raise CallError(503, "closing", str(error), retry_after_s=1) from error
+        except UnknownItemError as error:
+            status, name = (404, "unknown_prefix") if asked is self.looking else (422, "unknown_items")
+            raise CallError(status, name, str(error)) from error
+        except ValueError as error:
+            raise CallError(422, "cannot_be_done", str(error)) from error
+
+    def _found(self, query: ItemsQuery, recommender: Recommender) -> dict[str, Any]:
+        catalogue, stock = recommender.catalogue, self._stock.of(recommender)
+        hits = self._search.of(catalogue).find(query.query, limit=query.limit, offset=query.offset)
+        items = [
+            {"item_id": str(catalogue.item_ids[row]), "title": catalogue.title(row), "in_stock": bool(stock[row])}
+            for row in hits.rows
+        ]
+        return {"items": items, "has_more": hits.has_more, "version": recommender.version}
+
+    def _fields(self, recommender: Recommender) -> dict[str, Any]:
+        return {"fields": self._columns.of(recommender.catalogue), "version": recommender.version}
+
+
+def _each(calls: Sequence[Sequence[Question]]) -> list[list[dict[str, Any]] | Exception]:
+    """The answers of each call, or what is wrong with it."""
+    found: list[list[dict[str, Any]] | Exception] = []
+    for call in calls:
+        try:
+            found.append([question() for question in call])
+        except Exception as error:
+            found.append(error)
+    return found
