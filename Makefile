@@ -6,7 +6,7 @@ EXTRAS := serve,plots,track,offline,dev
 # without busy waiting, two threads are not slowed down by whatever else runs on the machine
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-browser lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -22,6 +22,11 @@ demo: setup
 
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
+
+# the page of `genrec serve` in a browser; `make test` leaves these out where there is no Chromium
+test-browser: setup
+	@.ci/chromium
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet tests/browser
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, create_model
 
 from genrec.serving.config import ServingConfig
-from genrec.serving.queries import WholeText
+from genrec.serving.queries import WRITTEN
 from genrec.serving.schemas import ItemId, Whole
 
 MAX_QUERY_CHARS, MAX_LIMIT, MAX_OFFSET, MAX_ALTERNATIVES = 200, 100, 10_000, 50
 PREFIX = r"^([0-9]{1,5}(\.[0-9]{1,5}){0,15})?$"
 
-Limit = Annotated[WholeText, Field(ge=1, le=MAX_LIMIT)]
-Offset = Annotated[WholeText, Field(ge=0, le=MAX_OFFSET)]
+Limit = Annotated[StrictInt, Field(ge=1, le=MAX_LIMIT), WRITTEN]
+Offset = Annotated[StrictInt, Field(ge=0, le=MAX_OFFSET), WRITTEN]
 
 
 class _Strict(BaseModel):

@@ -41,7 +41,6 @@ class Codebook:
         if not len(rows):
             raise UnknownItemError(f"no item's semantic ID begins with {_joined(prefix)}; follow codes from the first")
         children = self._children(prefix, rows) if prefix else self._root_children
-        page = rows[offset : offset + limit]
         return {
             "prefix": list(prefix),
             "name": self.recommender.code_names.get(_joined(prefix)),
@@ -49,7 +48,7 @@ class Codebook:
             "share": len(rows) / len(self._root),
             "num_children": len(children),
             "children": children[:MAX_CHILDREN],
-            "entries": [self._entry(row, codes) for row, codes in zip(page, self._codes_of(page), strict=True)],
+            "entries": self._entries(rows[offset : offset + limit]),
             "levels": self.levels,
             "version": self.recommender.version,
         }
@@ -97,13 +96,12 @@ class Codebook:
         vocabulary = self.recommender.generator.vocabulary
         return vocabulary.codes_of(torch.from_numpy(rows).to(vocabulary.item_codes.device)).cpu().numpy()
 
-    def _entry(self, row: int, codes: Int[ndarray, " levels"]) -> dict[str, Any]:
+    def _entries(self, rows: Int64[ndarray, " _rows"]) -> list[dict[str, Any]]:
         catalogue = self.recommender.catalogue
-        return {
-            "item_id": str(catalogue.item_ids[row]),
-            "title": catalogue.title(row),
-            "codes": codes.tolist(),
-        }
+        return [
+            {"item_id": str(catalogue.item_ids[row]), "title": catalogue.title(row), "codes": codes}
+            for row, codes in zip(rows.tolist(), self._codes_of(rows).tolist(), strict=True)
+        ]
 
 
 def _rows_of(trie: TorchTrie, prefix: Sequence[int]) -> Int64[ndarray, " _rows"]:

@@ -1,11 +1,11 @@
 """Query strings, as strictly read as bodies."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, StrictInt
+from pydantic import BaseModel, BeforeValidator
 
 from genrec.serving.bodies import CallError, checked
 
@@ -19,8 +19,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
-WholeText = Annotated[StrictInt, BeforeValidator(_whole)]
-"""A whole number of at most nine digits, written out."""
+WRITTEN = BeforeValidator(_whole)
+"""Reads a whole number of at most nine digits out of a text; stands after its bounds, which OpenAPI tells then."""
 
 
 def checked_query(kind: type[Query], request: Request) -> Query:

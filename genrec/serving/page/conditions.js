@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { button, byId, el } from "./elements.js";
-import { count, counted } from "./numbers.js";
+import { counted } from "./numbers.js";
 import { change, state } from "./state.js";
 
 // "#" marks values that are compared as numbers
@@ -96,6 +96,3 @@ function remove(place) {
   show();
   (list.children[Math.min(place, state.conditions.length - 1)]?.querySelector("button") ?? byId("add-condition")).focus();
 }
-
-/** What the tests and the head of the list say of the conditions. */
-export const numConditions = () => count(state.conditions.filter(([, , value]) => value !== "").length);

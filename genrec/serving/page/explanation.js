@@ -18,7 +18,6 @@ export function path(explained) {
 function levelOf(choice, level, beamSize) {
   const own = { ...choice, isOwn: true };
   const shown = [own, ...choice.alternatives].sort((one, other) => other.log_prob - one.log_prob || (one.isOwn ? -1 : 1));
-  const likeliest = Math.exp(shown[0].log_prob);
   const rest = 1 - shown.reduce((sum, each) => sum + Math.exp(each.log_prob), 0);
   const others = choice.num_children - shown.length;
   return el(
@@ -31,20 +30,20 @@ function levelOf(choice, level, beamSize) {
       el("span", { text: choice.num_children === 1 ? "the only code here" : `${ordinal(choice.rank)} of ${count(choice.num_children)} codes` }),
       survival(choice.survives, beamSize),
     ),
-    el("ul", { class: "choices" }, ...shown.map((each) => choiceOf(each, likeliest))),
+    el("ul", { class: "choices" }, ...shown.map(choiceOf)),
     others > 0
       ? el("p", { class: "hint", text: `${counted(others, "other code")}${rest > 0.0005 ? `: ${percent(rest)}` : ""}` })
       : null,
   );
 }
 
-function choiceOf(each, likeliest) {
+function choiceOf(each) {
   const share = Math.exp(each.log_prob);
   return el(
     "li",
     { class: each.isOwn ? "own" : null, "aria-current": each.isOwn ? "true" : null },
     codeText(each.code, each.name),
-    bar(share / likeliest),
+    bar(share),
     el("span", { class: "number", text: percent(share) }),
   );
 }
@@ -59,7 +58,7 @@ function sumOf(explained) {
   if (explained.num_sharers > 1) parts.push(logProb(-Math.log(explained.num_sharers)));
   if (explained.share_log_prob) parts.push(logProb(explained.share_log_prob));
   const facts = [
-    ["By its codes", `${percent(Math.exp(explained.score))} (${parts.join(" ").replaceAll("−", "− ").replace("− ", "−")} = ${logProb(explained.score)})`],
+    ["By its codes", `${percent(Math.exp(explained.score))} (${parts.join(" + ").replaceAll("+ −", "− ")} = ${logProb(explained.score)})`],
     ["By the item head", `${percent(Math.exp(explained.item_log_prob))} (${logProb(explained.item_log_prob)})`],
     ["In the run’s own list", explained.place ? `${ordinal(explained.place)} of ${explained.k}` : `not among its ${explained.k}`],
   ];

@@ -23,6 +23,7 @@ export function show() {
 
 function entry(id, place) {
   const name = el("span", { class: "title pending", dir: "auto", text: id });
+  const known = el("span", { class: "id", text: id });
   item(id).then(
     (found) => {
       name.textContent = found.title;
@@ -30,13 +31,13 @@ function entry(id, place) {
     },
     (error) => {
       name.classList.remove("pending");
-      if (error.status === 404) name.after(el("span", { class: "tag", text: "not in the catalogue" }));
+      if (error.status === 404) known.replaceWith(el("span", { class: "tag", text: "not in the catalogue" }));
     },
   );
   return el(
     "li",
     {},
-    el("div", { class: "what" }, name, el("span", { class: "id", text: id })),
+    el("div", { class: "what" }, name, known),
     el(
       "div",
       { class: "moves" },
@@ -58,8 +59,8 @@ function move(place, step, where) {
   const history = [...state.history];
   [history[place], history[place + step]] = [history[place + step], history[place]];
   change({ history });
-  const entry = list.children[place + step];
-  (entry.querySelector(`.${where}:enabled`) ?? entry.querySelector(".remove")).focus();
+  const moved = list.children[place + step];
+  (moved.querySelector(`.${where}:enabled`) ?? moved.querySelector(".remove")).focus();
 }
 
 function remove(place) {
@@ -80,7 +81,7 @@ function filledFoot() {
 
 function emptyFoot() {
   return [
-    el("span", { class: "hint", text: "Search what somebody has had, the oldest first." }),
+    el("span", { class: "hint", text: "What somebody has had, oldest first." }),
     button("Take an example", example),
   ];
 }

@@ -9,7 +9,7 @@ import { problem } from "./problems.js";
 import { add } from "./history-list.js";
 import { change, state } from "./state.js";
 
-const NEIGHBOURS = 8;
+const NEIGHBOURS = 6;
 const ALTERNATIVES = 3;
 
 /** Everything about an item; parts that come later have their place from the start. */
@@ -58,10 +58,7 @@ function about(found) {
     el(
       "div",
       { class: "foot" },
-      button("Add to the history", () => {
-        if (state.view === "codes") change({ view: "recommend", open: "" }, { push: true });
-        add(found);
-      }),
+      button("Add to the history", () => take(found)),
     ),
   );
 }
@@ -76,12 +73,19 @@ function similar({ items }) {
   );
 }
 
-function neighbour({ item_id, title: name, similarity }) {
+function neighbour(found) {
+  const { item_id, title: name, similarity } = found;
   return el(
     "li",
     {},
     el("div", { class: "what" }, title(name), el("span", { class: "id", text: item_id })),
     bar(similarity),
     el("span", { class: "number", text: similarity.toFixed(3).replace("-", "−") }),
+    button("+", () => take(found), { class: "icon", "aria-label": `Add ${item_id} to the history`, title: "Add to the history" }),
   );
+}
+
+function take(found) {
+  if (state.view === "codes") change({ view: "recommend", open: "" }, { push: true });
+  add(found);
 }

@@ -24,6 +24,7 @@ conditions.offer();
 recommendations.offerCurl();
 offerKey();
 closePopups();
+if (matchMedia("(max-width: 860px)").matches) foldCards();
 onChange(show);
 window.addEventListener("popstate", restore);
 restore();
@@ -97,4 +98,12 @@ function closePopups() {
   document.addEventListener("pointerdown", (event) => {
     for (const popup of popups) if (!popup.contains(event.target)) popup.open = false;
   });
+}
+
+/** Where the list stands below them, cards of which nothing is set leave it the room. */
+function foldCards() {
+  const fields = location.hash.split("?")[1] ?? "";
+  const names = [...new URLSearchParams(fields).keys()];
+  byId("conditions-card").open = names.includes("w");
+  byId("list-card").open = ["k", "rank", "exclude", "cap", "depth", "exact"].some((name) => names.includes(name));
 }

@@ -26,7 +26,7 @@ export function levelPlot(level, number, numItems) {
   return el(
     "div",
     { class: "card level", role: "listitem" },
-    el("h3", { text: `Level ${number}` }),
+    el("h3", { text: `Level ${number}` }, el("span", { class: "hint", text: "even use" })),
     svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": about }, ...bars, line),
     el("p", { class: "hint", text }),
   );

@@ -104,7 +104,7 @@ function fill(answer, body, model) {
 
 function facts(answer, rank) {
   const found = [["", `${counted(answer.items.length, "item")} by ${rank}`]];
-  if (answer.certified === null) found.push(["", "a blend proves nothing"]);
+  if (answer.certified === null) found.push(["", "a blend proves nothing; a ranking by codes can"]);
   else if (answer.exact) found.push(["good", "✓ proven exact"]);
   else found.push([answer.certified ? "good" : "", answer.certified ? `✓ proven top ${answer.certified}` : "none proven"]);
   found.push(["", `catalogue version ${answer.version}`]);
