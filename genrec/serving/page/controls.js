@@ -6,18 +6,13 @@ import { change, state } from "./state.js";
 
 const TEXTS = ["k", "rank", "exclude", "cap", "depth"];
 const LISTS = ["allow", "deny"];
-const PAUSE_MS = 350;
+const PAUSE_MS = 250;
 let timer = 0;
 
 /** Lets everything be changed. */
 export function offer() {
-  for (const name of TEXTS) {
-    byId(name).addEventListener("input", () => later(() => change({ [name]: byId(name).value })));
-  }
-  byId("exact").addEventListener("change", () => change({ exact: byId("exact").checked }));
-  for (const name of LISTS) {
-    byId(name).addEventListener("input", () => later(() => change({ [name]: idsIn(byId(name).value) })));
-  }
+  for (const name of [...TEXTS, ...LISTS]) byId(name).addEventListener("input", later);
+  byId("exact").addEventListener("change", later);
 }
 
 /** Shows the controls of the state. */
@@ -44,9 +39,18 @@ export function explainDefaults(model) {
   byId("exact").disabled = !model.limits.exact;
 }
 
-function later(act) {
+function later() {
   clearTimeout(timer);
-  timer = setTimeout(act, PAUSE_MS);
+  timer = setTimeout(take, PAUSE_MS);
+}
+
+/** Takes over all controls at once, for several may have been changed in the pause. */
+function take() {
+  change({
+    ...Object.fromEntries(TEXTS.map((name) => [name, byId(name).value])),
+    ...Object.fromEntries(LISTS.map((name) => [name, idsIn(byId(name).value)])),
+    exact: byId("exact").checked,
+  });
 }
 
 function idsIn(text) {

@@ -10,31 +10,35 @@ const list = byId("search-hits");
 let hits = [];
 let active = -1;
 let timer = 0;
+let isLate = false; // Enter came before what it is meant for
 let asking = new AbortController();
 
 /** Calls `choose(item)` with every item that is chosen. */
 export function offer(choose) {
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(look, PAUSE_MS);
+    isLate = false;
+    hits = [];
+    timer = setTimeout(() => look(choose), PAUSE_MS);
   });
   input.addEventListener("keydown", (event) => pressed(event, choose));
-  input.addEventListener("focus", () => input.value && look());
+  input.addEventListener("focus", () => input.value && look(choose));
   input.addEventListener("blur", close);
   list.addEventListener("mousedown", (event) => {
     event.preventDefault(); // the box keeps the focus
     const option = event.target.closest("[role=option]");
-    if (option) take(Number(option.dataset.place), choose);
+    if (option && hits.length) take(Number(option.dataset.place), choose);
   });
 }
 
-async function look() {
+async function look(choose) {
   asking.abort();
   if (!input.value.trim()) return close();
   asking = new AbortController();
   try {
     const answer = await get("/v1/items", { query: input.value.slice(0, 200), limit: 20 }, asking.signal);
     if (document.activeElement === input) show(answer.items, answer.has_more);
+    if (isLate && hits.length) take(0, choose);
   } catch (error) {
     if (error.name !== "AbortError") tell(`${error.title}: ${error.message}`);
   }
@@ -79,9 +83,10 @@ function pressed(event, choose) {
     active = (active + step + hits.length) % hits.length;
     open();
     mark();
-  } else if (event.key === "Enter" && !list.hidden && active >= 0) {
+  } else if (event.key === "Enter") {
     event.preventDefault();
-    take(active, choose);
+    if (hits.length && !list.hidden) take(active, choose);
+    else isLate = true;
   } else if (event.key === "Escape" && !list.hidden) {
     event.preventDefault();
     close();
@@ -92,6 +97,7 @@ function take(place, choose) {
   const chosen = hits[place];
   input.value = "";
   hits = [];
+  list.replaceChildren();
   close();
   choose(chosen);
 }
@@ -114,6 +120,7 @@ function open() {
 function close() {
   asking.abort();
   clearTimeout(timer);
+  isLate = false;
   list.hidden = true;
   input.setAttribute("aria-expanded", "false");
   input.removeAttribute("aria-activedescendant");
