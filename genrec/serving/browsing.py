@@ -5,7 +5,9 @@ from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
+from torch import Tensor
 
+from genrec.data.catalogue import Catalogue
 from genrec.errors import UnknownItemError
 from genrec.recommendation.recommender import Recommender
 from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
@@ -51,12 +53,12 @@ class Browsing:
         )
         self.looking: Batcher[Question, dict[str, Any]] = Batcher(_each, max_batch=1, **bounds)
         self._search = Latest(ItemSearch)
-        self._columns = Latest(field_values)
-        self._codebook = Latest(Codebook)
-        self._stock = Latest(stocked)
+        self._columns: Latest[Catalogue, list[dict[str, Any]]] = Latest(lambda catalogue, _: field_values(catalogue))
+        self._codebook: Latest[Recommender, Codebook] = Latest(lambda recommender, _: Codebook(recommender))
+        self._stock: Latest[Recommender, Tensor] = Latest(lambda recommender, _: stocked(recommender))
 
     def warm_up(self) -> None:
-        """Make what is made once: for a million items it takes some seconds."""
+        """Make what is made once for a catalogue: some seconds for a million items, less where it only has more."""
         recommender = self.engine.recommender
         self._search.of(recommender.catalogue)
         self._columns.of(recommender.catalogue)

@@ -30,9 +30,8 @@ def _counted(texts: Sequence[str]) -> Counter[str]:
 
 def _column(name: str, counts: Counter[str]) -> dict[str, Any]:
     missing = counts.pop("", 0)
-    numbers = [number_of(text) for text in counts]
-    known = [number for number in numbers if number is not None]
-    is_number = bool(counts) and len(known) == len(numbers)
+    is_number = bool(counts) and all(number_of(text) is not None for text in counts)
+    numbers = [float(text) for text in counts] if is_number else []
     values = counts if is_number else _values(counts)
     fewest = 1 if len(values) <= MAX_VALUES else 2  # of many texts, those that only one item has are not frequent
     frequent = [
@@ -45,8 +44,8 @@ def _column(name: str, counts: Counter[str]) -> dict[str, Any]:
         "kind": "number" if is_number else "text",
         "missing": missing,
         "num_values": len(counts),
-        "min": min(known) if is_number else None,
-        "max": max(known) if is_number else None,
+        "min": min(numbers) if is_number else None,
+        "max": max(numbers) if is_number else None,
         "values": [{"value": text, "items": count} for text, count in frequent],
     }
 

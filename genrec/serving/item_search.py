@@ -3,8 +3,10 @@
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate, chain
+from itertools import accumulate, islice
 from typing import NamedTuple
+
+import numpy as np
 
 from genrec.data.catalogue import Catalogue
 
@@ -33,14 +35,17 @@ class ItemSearch:
     a million items, and find no part of a word.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        parts, sizes = [], array("q")
-        for first in range(0, len(catalogue), _ITEMS_AT_ONCE):
+    def __init__(self, catalogue: Catalogue, earlier: "ItemSearch | None" = None) -> None:
+        """`earlier`: of the catalogue before, whose lines are taken over where this one only has more items."""
+        self.catalogue = catalogue
+        kept = earlier if earlier is not None and _is_longer(catalogue, earlier.catalogue) else None
+        parts, starts = ([], array("q", [0])) if kept is None else ([kept.text[: -len(_END)]], array("q", kept.starts))
+        for first in range(len(starts) - 1, len(catalogue), _ITEMS_AT_ONCE):
             lines = [_lines(catalogue, row) for row in range(first, min(first + _ITEMS_AT_ONCE, len(catalogue)))]
             parts.append(b"".join(lines))
-            sizes.extend(map(len, lines))
+            starts.extend(islice(accumulate(map(len, lines), initial=starts[-1]), 1, None))
         self.text = b"".join([*parts, _END])
-        self.starts = array("q", accumulate(chain([0], sizes)))
+        self.starts = starts
         """Where each item's lines begin, and where the last one's end."""
 
     def __len__(self) -> int:
@@ -83,6 +88,13 @@ class ItemSearch:
             row = bisect_right(self.starts, place) - 1
             yield row
             begin = self.starts[row + 1]
+
+
+def _is_longer(catalogue: Catalogue, earlier: Catalogue) -> bool:
+    """Whether it begins with the items of the earlier one, under the same titles."""
+    same = len(earlier)
+    titles = [each.fields.get("title", [])[:same] for each in (catalogue, earlier)]
+    return titles[0] == titles[1] and np.array_equal(catalogue.item_ids[:same], earlier.item_ids)
 
 
 def _lines(catalogue: Catalogue, row: int) -> bytes:

@@ -60,3 +60,21 @@ def test_where_too_many_had_to_be_looked_at_there_may_be_more(monkeypatch):
     monkeypatch.setattr(item_search, "MAX_LOOKED_AT", 2)
     # 0 and 8 begin with the query; of the items with "oak", which are 0, 2 and 8, two are looked at
     assert ItemSearch(CATALOGUE).find("oak desk", limit=20) == ([0, 8], True)
+
+
+@pytest.mark.parametrize("first", [1, 5, 8])
+def test_a_catalogue_that_has_more_items_is_searched_like_one_that_is_new(first, monkeypatch):
+    read = []
+    lines = item_search._lines
+    monkeypatch.setattr(item_search, "_lines", lambda catalogue, row: read.append(row) or lines(catalogue, row))
+    earlier = ItemSearch(CATALOGUE.take(np.arange(first)))
+    read.clear()
+    grown, new = ItemSearch(CATALOGUE, earlier), ItemSearch(CATALOGUE)
+    assert read[: len(CATALOGUE) - first] == list(range(first, len(CATALOGUE)))
+    assert (grown.text, grown.starts) == (new.text, new.starts)
+
+
+def test_another_catalogue_takes_nothing_over():
+    other = Catalogue(CATALOGUE.item_ids[:3], {"title": ["Oak desk, walnut legs", "Desk lamp", "another"]})
+    for earlier in (other, CATALOGUE.take(np.arange(8)[::-1])):
+        assert ItemSearch(CATALOGUE, ItemSearch(earlier)).text == ItemSearch(CATALOGUE).text
