@@ -304,6 +304,22 @@ def test_the_key_is_asked_for_and_kept_in_the_tab_alone(browsing, serve, monkeyp
     assert "sesame" not in page.url + page.locator("#curl-text").text_content()
 
 
+def test_a_new_version_of_the_catalogue_is_noticed(browsing, address):
+    page = browsing.open(f"{address}{HISTORY}")
+    listed(page)
+
+    def with_new_version(route):
+        answer = route.fetch()
+        route.fulfill(json=answer.json() | {"version": 7, "run": "renewed"})
+
+    page.route("**/v1/*", with_new_version)
+    with page.expect_response("**/v1/model"):
+        page.get_by_label("Items", exact=True).fill("3")
+    expect(page.locator("#run")).to_contain_text("version 7")
+    expect(page.locator("#answer-facts")).to_contain_text("catalogue version 7")
+    assert len(listed(page)) == 3
+
+
 def test_titles_are_text_whatever_is_in_them(browsing, address):
     page = browsing.open(address)
     nasty = "<img src=x onerror=alert(1)> עברית " + "long" * 200

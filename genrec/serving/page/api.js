@@ -30,6 +30,12 @@ export class Refused extends Error {
   }
 }
 
+const listeners = [];
+let version = null;
+
+/** Calls `listener` whenever an answer comes from another version of the catalogue than the one before. */
+export const onNewVersion = (listener) => listeners.push(listener);
+
 /** The answer of a GET, its query from `fields`. */
 export function get(path, fields = {}, signal = undefined) {
   const query = new URLSearchParams(fields).toString();
@@ -63,5 +69,13 @@ async function called(path, { type, ...options }) {
   }
   const answer = await response.json().catch(() => ({ message: `${response.status} ${response.statusText}` }));
   if (!response.ok) throw new Refused(response.status, answer, response.headers.get("Retry-After"));
+  notice(answer.version);
   return answer;
+}
+
+function notice(told) {
+  if (!Number.isInteger(told) || told === version) return;
+  const isNew = version !== null;
+  version = told;
+  if (isNew) listeners.forEach((listener) => listener());
 }

@@ -48,7 +48,6 @@ export async function show({ force = false } = {}) {
 /** Forgets the tree: the catalogue or the key has changed. */
 export function forget() {
   known.clear();
-  asked = "";
 }
 
 async function nodeOf(prefix, offset) {

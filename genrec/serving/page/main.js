@@ -1,6 +1,6 @@
 // The page: two views of one run, and the address that says what is looked at.
 
-import { get, key } from "./api.js";
+import { get, key, onNewVersion } from "./api.js";
 import * as codebook from "./codebook.js";
 import * as conditions from "./conditions.js";
 import * as controls from "./controls.js";
@@ -26,6 +26,11 @@ offerKey();
 closePopups();
 if (matchMedia("(max-width: 860px)").matches) foldCards();
 onChange(show);
+onNewVersion(() => {
+  items.forget();
+  codebook.forget();
+  learn();
+});
 window.addEventListener("popstate", restore);
 restore();
 learn();
@@ -73,7 +78,8 @@ function again() {
   byId("problem").replaceChildren();
   byId("codes-problem").replaceChildren();
   learn();
-  if (state.view === "recommend") recommendations.show({ force: true, model });
+  if (state.view === "codes") codebook.show({ force: true });
+  else recommendations.show({ force: true, model });
   show(true);
 }
 
