@@ -14,9 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from genrec.errors import UnknownItemError
-from genrec.recommendation.recommender import Recommender
 from genrec.recommendation.requests import Request as ListRequest
-from genrec.recommendation.requests import rows_of
 from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
 from genrec.serving.browsing import Browsing
@@ -28,7 +26,7 @@ from genrec.serving.live_catalogue import LiveCatalogue
 from genrec.serving.metrics import Metrics
 from genrec.serving.openapi import DESCRIPTION, documented
 from genrec.serving.page_files import add_page
-from genrec.serving.schemas import MAX_ID_CHARS, RecommendRequest, calls_of
+from genrec.serving.schemas import RecommendRequest, calls_of
 
 _ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
 _SAFE = {
@@ -53,12 +51,12 @@ def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI
     bodies = calls_of(limits)
     add = partial(_add, app)
     add("POST", "/v1/recommend", server.recommend, documented("recommend", bodies.request, bodies.requests))
-    add("POST", "/v1/similar", server.similar, documented("similar", bodies.similar))
+    add("POST", "/v1/similar", server.browsing.similar, documented("similar", bodies.similar))
     add("POST", "/v1/explain", server.browsing.explain, documented("explain", server.browsing.body))
     add("GET", "/v1/items", server.browsing.items, documented("items"))
     add("GET", "/v1/codes", server.browsing.codes, documented("codes"))
     add("GET", "/v1/fields", server.browsing.fields, documented("fields"))
-    add("GET", "/v1/items/{item_id:path}", server.item, documented("item"))
+    add("GET", "/v1/items/{item_id:path}", server.browsing.item, documented("item"))
     add("POST", "/v1/items", server.changes.insert, documented("insert", bodies.insert))
     add("DELETE", "/v1/items/{item_id:path}", server.changes.remove, documented("remove"))
     add("POST", "/v1/reload", server.changes.reload, documented("reload"))
@@ -102,7 +100,7 @@ class _Server:
         )
         self.batcher.batch_sizes = self.metrics.batch
         self.browsing = Browsing(
-            engine, limits, metrics=self.metrics, check_key=self._check_key, recommending=self.batcher
+            self.engine, limits, metrics=self.metrics, check_key=self._check_key, recommending=self.batcher
         )
         self.metrics.watch(lambda: self.batcher.waiting, lambda: self.engine.recommender.version)
 
@@ -130,27 +128,6 @@ class _Server:
         lists = await self._asked([self._asked_of(one) for one in wanted])
         shown = [_shown(listed) for listed in lists]
         return as_json({"lists": shown} if many else shown[0])
-
-    async def similar(self, request: Request) -> Response:
-        """Items whose vectors are nearest to an item's."""
-        self._check_key(request)
-        call: Any = checked(self.bodies.similar, await self._fields(request))
-        try:
-            found = await run_in_threadpool(self.engine.similar, call.item_id, call.k)
-        except UnknownItemError as error:
-            raise CallError(404, "unknown_item", str(error)) from error
-        return as_json({"items": [near._asdict() for near in found.items], "version": found.version})
-
-    async def item(self, request: Request) -> Response:
-        """What is known of one item."""
-        self._check_key(request)
-        item_id = request.path_params["item_id"]
-        if len(item_id) > MAX_ID_CHARS:
-            raise CallError(404, "unknown_item", f"no item_id has more than {MAX_ID_CHARS} characters")
-        try:
-            return as_json(_item(self.engine.recommender, item_id))
-        except UnknownItemError as error:
-            raise CallError(404, "unknown_item", str(error)) from error
 
     async def model(self, request: Request) -> Response:
         """What is served, and within which bounds."""
@@ -232,10 +209,10 @@ def _add(
     about: dict[str, Any],
 ) -> None:
     server: _Server | Browsing = endpoint.__self__  # pyright: ignore[reportFunctionMemberAccess]
-    name = path.split("/{")[0]
+    name = path.replace(":path", "")
 
     async def timed(request: Request) -> Response:
-        with server.metrics.call(name) as call:
+        with server.metrics.call(method, name) as call:
             try:
                 response = await endpoint(request)
             except CallError as error:
@@ -246,24 +223,6 @@ def _add(
 
     timed.__name__, timed.__doc__ = endpoint.__name__, endpoint.__doc__
     app.add_api_route(path, timed, methods=[method], response_class=Response, **about)
-
-
-def _item(recommender: Recommender, item_id: str) -> dict[str, Any]:
-    row = int(rows_of([item_id], recommender.catalogue)[0])
-    generator = recommender.generator
-    codes = generator.vocabulary.codes_of(generator.vocabulary.item_codes.new_tensor([row]))[0].tolist()
-    prefixes = [".".join(map(str, codes[: level + 1])) for level in range(len(codes))]
-    return {
-        "item_id": item_id,
-        "title": recommender.catalogue.title(row),
-        "fields": {name: texts[row] for name, texts in recommender.catalogue.fields.items()},
-        "codes": [
-            {"code": code, "name": recommender.code_names.get(prefix)}
-            for code, prefix in zip(codes, prefixes, strict=True)
-        ],
-        "in_stock": bool(recommender.stocked[row]),
-        "version": recommender.version,
-    }
 
 
 def _shown(listed: Listed) -> dict[str, Any]:

@@ -5,23 +5,24 @@ from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
-from torch import Tensor
 
 from genrec.data.catalogue import Catalogue
 from genrec.errors import UnknownItemError
 from genrec.recommendation.recommender import Recommender
+from genrec.recommendation.requests import rows_of
 from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
 from genrec.serving.browsing_schemas import CodesQuery, ItemsQuery, explain_body
 from genrec.serving.codebook import Codebook
 from genrec.serving.config import ServingConfig
-from genrec.serving.engine import Engine, stocked
+from genrec.serving.engine import Engine
 from genrec.serving.explaining import Why, explained
 from genrec.serving.field_values import field_values
 from genrec.serving.item_search import ItemSearch
 from genrec.serving.latest import Latest
 from genrec.serving.metrics import Metrics
 from genrec.serving.queries import checked_query
+from genrec.serving.schemas import MAX_ID_CHARS, calls_of
 
 Question = Callable[[], dict[str, Any]]
 
@@ -46,6 +47,7 @@ class Browsing:
         self.limits = limits
         self.metrics = metrics
         self.body = explain_body(limits)
+        self.similar_body = calls_of(limits).similar
         self._check_key = check_key
         bounds: dict[str, Any] = {"queue_size": limits.queue_size, "deadline_s": limits.deadline_ms / 1000}
         self.explaining: Batcher[Question, dict[str, Any]] = Batcher(
@@ -55,7 +57,6 @@ class Browsing:
         self._search = Latest(ItemSearch)
         self._columns: Latest[Catalogue, list[dict[str, Any]]] = Latest(lambda catalogue, _: field_values(catalogue))
         self._codebook: Latest[Recommender, Codebook] = Latest(lambda recommender, _: Codebook(recommender))
-        self._stock: Latest[Recommender, Tensor] = Latest(lambda recommender, _: stocked(recommender))
 
     def warm_up(self) -> None:
         """Make what is made once for a catalogue: some seconds for a million items, less where it only has more."""
@@ -63,7 +64,6 @@ class Browsing:
         self._search.of(recommender.catalogue)
         self._columns.of(recommender.catalogue)
         self._codebook.of(recommender)
-        self._stock.of(recommender)
 
     def start(self) -> None:
         """Begin to answer; inside a running event loop."""
@@ -81,6 +81,25 @@ class Browsing:
         query = checked_query(ItemsQuery, request)
         return await self._answered(self.looking, lambda: self._found(query, self.engine.recommender))
 
+    async def item(self, request: Request) -> Response:
+        """What is known of one item."""
+        self._check_key(request)
+        item_id = request.path_params["item_id"]
+        if len(item_id) > MAX_ID_CHARS:
+            raise CallError(404, "unknown_item", f"no item_id has more than {MAX_ID_CHARS} characters")
+        try:
+            return as_json(_item(self.engine.recommender, item_id))
+        except UnknownItemError as error:
+            raise CallError(404, "unknown_item", str(error)) from error
+
+    async def similar(self, request: Request) -> Response:
+        """Items whose vectors are nearest to an item's."""
+        self._check_key(request)
+        call: Any = checked(self.similar_body, decoded(await read_body(request, max_bytes=self.limits.max_body_bytes)))
+        return await self._answered(
+            self.looking, lambda: self._similar(call.item_id, call.k), unknown=(404, "unknown_item")
+        )
+
     async def codes(self, request: Request) -> Response:
         """What lies below a prefix of codes."""
         self._check_key(request)
@@ -88,7 +107,9 @@ class Browsing:
         prefix = [int(code) for code in query.prefix.split(".")] if query.prefix else []
         paging = {"limit": query.limit, "offset": query.offset}
         return await self._answered(
-            self.looking, lambda: self._codebook.of(self.engine.recommender).below(prefix, **paging)
+            self.looking,
+            lambda: self._codebook.of(self.engine.recommender).below(prefix, **paging),
+            unknown=(404, "unknown_prefix"),
         )
 
     async def fields(self, request: Request) -> Response:
@@ -106,7 +127,14 @@ class Browsing:
         why = Why(call.history, call.item_id, call.alternatives)
         return await self._answered(self.explaining, lambda: explained(self.engine.recommender, why))
 
-    async def _answered(self, asked: Batcher[Question, dict[str, Any]], question: Question) -> Response:
+    async def _answered(
+        self,
+        asked: Batcher[Question, dict[str, Any]],
+        question: Question,
+        *,
+        unknown: tuple[int, str] = (422, "unknown_items"),
+    ) -> Response:
+        """`unknown`: how it is told that an item or a prefix is."""
         try:
             return as_json((await asked.ask([question]))[0])
         except QueueFullError as error:
@@ -116,19 +144,22 @@ class Browsing:
         except ClosingError as error:
             raise CallError(503, "closing", str(error), retry_after_s=1) from error
         except UnknownItemError as error:
-            status, name = (404, "unknown_prefix") if asked is self.looking else (422, "unknown_items")
-            raise CallError(status, name, str(error)) from error
+            raise CallError(*unknown, str(error)) from error
         except ValueError as error:
             raise CallError(422, "cannot_be_done", str(error)) from error
 
     def _found(self, query: ItemsQuery, recommender: Recommender) -> dict[str, Any]:
-        catalogue, stock = recommender.catalogue, self._stock.of(recommender)
+        catalogue, stock = recommender.catalogue, recommender.stocked
         hits = self._search.of(catalogue).find(query.query, limit=query.limit, offset=query.offset)
         items = [
             {"item_id": str(catalogue.item_ids[row]), "title": catalogue.title(row), "in_stock": bool(stock[row])}
             for row in hits.rows
         ]
         return {"items": items, "has_more": hits.has_more, "version": recommender.version}
+
+    def _similar(self, item_id: str, k: int) -> dict[str, Any]:
+        found = self.engine.similar(item_id, k)
+        return {"items": [near._asdict() for near in found.items], "version": found.version}
 
     def _fields(self, recommender: Recommender) -> dict[str, Any]:
         return {"fields": self._columns.of(recommender.catalogue), "version": recommender.version}
@@ -143,3 +174,21 @@ def _each(calls: Sequence[Sequence[Question]]) -> list[list[dict[str, Any]] | Ex
         except Exception as error:
             found.append(error)
     return found
+
+
+def _item(recommender: Recommender, item_id: str) -> dict[str, Any]:
+    row = int(rows_of([item_id], recommender.catalogue)[0])
+    generator = recommender.generator
+    codes = generator.vocabulary.codes_of(generator.vocabulary.item_codes.new_tensor([row]))[0].tolist()
+    prefixes = [".".join(map(str, codes[: level + 1])) for level in range(len(codes))]
+    return {
+        "item_id": item_id,
+        "title": recommender.catalogue.title(row),
+        "fields": {name: texts[row] for name, texts in recommender.catalogue.fields.items()},
+        "codes": [
+            {"code": code, "name": recommender.code_names.get(prefix)}
+            for code, prefix in zip(codes, prefixes, strict=True)
+        ],
+        "in_stock": bool(recommender.stocked[row]),
+        "version": recommender.version,
+    }

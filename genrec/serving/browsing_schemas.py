@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, create_
 
 from genrec.serving.config import ServingConfig
 from genrec.serving.queries import WRITTEN
-from genrec.serving.schemas import ItemId, Whole
+from genrec.serving.schemas import ItemId, whole
 
 MAX_QUERY_CHARS, MAX_LIMIT, MAX_OFFSET, MAX_ALTERNATIVES = 200, 100, 10_000, 50
 PREFIX = r"^([0-9]{1,5}(\.[0-9]{1,5}){0,15})?$"
@@ -183,5 +183,5 @@ def explain_body(limits: ServingConfig) -> Any:
         __base__=_Strict,
         history=(list[ItemId], Field(min_length=1, max_length=limits.max_history)),
         item_id=(ItemId, ...),
-        alternatives=(Whole, Field(3, ge=0, le=MAX_ALTERNATIVES)),
+        alternatives=(whole(0, MAX_ALTERNATIVES), 3),
     )

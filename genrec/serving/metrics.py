@@ -24,9 +24,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
-        self.calls = Counter("genrec_calls", "Calls by path and status.", ("path", "status"), **own)
+        self.calls = Counter("genrec_calls", "Calls by method, path and status.", ("method", "path", "status"), **own)
         about = "From the head of a call to its answer."
-        self.seconds = Histogram("genrec_call_seconds", about, ("path",), buckets=_SECONDS, **own)
+        self.seconds = Histogram("genrec_call_seconds", about, ("method", "path"), buckets=_SECONDS, **own)
         self.batches = Histogram("genrec_batch_histories", "Histories searched together.", buckets=_SIZES, **own)
         self.searching = Counter("genrec_search_seconds", "Spent in searches.", **own)
         self.waiting = Gauge("genrec_waiting_histories", "Histories that wait for a batch.", **own)
@@ -42,14 +42,14 @@ class Metrics:
         self.version.set_function(version)
 
     @contextmanager
-    def call(self, path: str) -> Iterator[Call]:
+    def call(self, method: str, path: str) -> Iterator[Call]:
         """Counts and times what is inside."""
         call, began = Call(), time.perf_counter()
         try:
             yield call
         finally:
-            self.calls.labels(path, str(call.status)).inc()
-            self.seconds.labels(path).observe(time.perf_counter() - began)
+            self.calls.labels(method, path, str(call.status)).inc()
+            self.seconds.labels(method, path).observe(time.perf_counter() - began)
 
     def batch(self, size: int, seconds: float) -> None:
         """Count a batch of the recommender."""

@@ -36,7 +36,7 @@ _PROBLEMS = {
 }
 _ANSWERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "recommend": (RecommendedList | RecommendedLists, (400, 401, 408, 413, 422, 429, 503)),
-    "similar": (SimilarItems, (400, 401, 404, 408, 413, 422)),
+    "similar": (SimilarItems, (400, 401, 404, 408, 413, 422, 429, 503)),
     "explain": (Explained, (400, 401, 408, 413, 422, 429, 503)),
     "items": (FoundItems, (401, 422, 429, 503)),
     "codes": (Codes, (401, 404, 422, 429, 503)),

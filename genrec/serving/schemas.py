@@ -24,11 +24,22 @@ _MAX_LEVELS, _MAX_WIDTH, _MAX_FIELDS = 64, 65_536, 256
 ItemId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID_CHARS)]
 NewItemId = Annotated[ItemId, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 """Without control characters, which would break lines in logs and files."""
-Whole = Annotated[
-    StrictInt, BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
-]
-"""A whole number; 3.0 is one in JSON."""
-Code = Annotated[Whole, Field(ge=0, lt=2**31)]
+
+
+def _as_whole(value: Any) -> Any:
+    """3.0 is a whole number in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_as_whole)]
+Code = Annotated[StrictInt, Field(ge=0, lt=2**31), BeforeValidator(_as_whole)]
+
+
+def whole(at_least: int, at_most: int) -> Any:
+    """A whole number within bounds."""
+    return Annotated[StrictInt, Field(ge=at_least, le=at_most), BeforeValidator(_as_whole)]
+
+
 Text = Annotated[StrictStr, Field(max_length=_MAX_TEXT)]
 Number = Annotated[StrictInt | StrictFloat, Field(allow_inf_nan=False)]
 Value = Text | StrictBool | Number
@@ -61,7 +72,7 @@ class RecommendRequest(_Strict):
 
     history: list[ItemId]
     """Item ids, the oldest first. Those that are unknown are left out and named in the answer."""
-    k: Whole = 10
+    k: Count = 10
     exclude_history: StrictBool | None = None
     """Whether items of the history are left out; by default as the run does."""
     allow: list[ItemId] | None = None
@@ -72,9 +83,9 @@ class RecommendRequest(_Strict):
     rank: Literal["codes", "blend"] | None = None
     exact: StrictBool = False
     """Search until the list is proven to be the true top; needs rank `codes`."""
-    max_per_prefix: Whole | None = Field(None, ge=1)
+    max_per_prefix: Count | None = None
     """At most so many items whose first `prefix_depth` codes are the same."""
-    prefix_depth: Whole | None = Field(None, ge=1)
+    prefix_depth: Count | None = None
 
 
 class NewItem(_Strict):
@@ -216,7 +227,7 @@ class Calls:
             "RecommendRequest",
             __base__=RecommendRequest,
             history=(list[ItemId], Field(min_length=1, max_length=limits.max_history)),
-            k=(Whole, Field(min(10, limits.max_k), ge=1, le=limits.max_k)),
+            k=(whole(1, limits.max_k), min(10, limits.max_k)),
             allow=(list[ItemId] | None, listed),
             deny=(list[ItemId] | None, listed),
         )
@@ -239,7 +250,7 @@ class Calls:
             "SimilarRequest",
             __base__=_Strict,
             item_id=(ItemId, ...),
-            k=(Whole, Field(min(10, limits.max_k), ge=1, le=limits.max_k)),
+            k=(whole(1, limits.max_k), min(10, limits.max_k)),
         )
 
 

@@ -160,7 +160,7 @@ def test_health_readiness_and_metrics(client):
     assert client.get("/readyz").body == {"status": "ready", "version": 0}
     client.post("/v1/recommend", {"history": ["I00003"]})
     text = client.get("/metrics").body.decode()
-    assert 'genrec_calls_total{path="/v1/recommend",status="200"}' in text
+    assert 'genrec_calls_total{method="POST",path="/v1/recommend",status="200"}' in text
     assert "genrec_batch_histories_count" in text and "genrec_waiting_histories 0.0" in text
 
 
