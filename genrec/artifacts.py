@@ -20,6 +20,7 @@ from typing import Any
 from genrec.atomic_files import TEMPORARY, atomic_folder, atomic_json, atomic_write, read_json, remove
 from genrec.errors import ArtifactError, RunInUseError
 from genrec.fingerprints import file_fingerprint, files_of, fingerprint, plain
+from genrec.model_card import CARD_FILE
 
 __all__ = [
     "BASELINE_OUTPUTS",
@@ -189,7 +190,8 @@ class RunFolder:
             files = files_of(path)
             if not files:
                 raise ArtifactError(f"stage {stage} ended without {path}; run it again")
-            sizes |= {file.relative_to(self.path).as_posix(): file.stat().st_size for file in files}
+            kept = [file for file in files if file.name != CARD_FILE]  # which may be edited
+            sizes |= {file.relative_to(self.path).as_posix(): file.stat().st_size for file in kept}
         manifest = Manifest(stage, fingerprint, seconds + earlier_seconds, sizes)
         atomic_json(self._manifest_path(stage), dataclasses.asdict(manifest))
         return manifest

@@ -5,14 +5,19 @@ from typing import Any
 
 from genrec.errors import ArtifactError
 from genrec.fingerprints import file_fingerprint, files_of
+from genrec.model_card import CARD_FILE
 from tokenizer.sealed_json import read_sealed_json, sealed_json
 
 MANIFEST_FILE = "manifest.json"
 
 
 def write_manifest(folder: Path, **about: Any) -> None:
-    """Put the sums of all files that are in the folder now into `manifest.json`, and what else is to be known."""
-    files = {file.relative_to(folder).as_posix(): file_fingerprint(file) for file in files_of(folder)}
+    """Put the sums of all files that are in the folder now into `manifest.json`, and what else is to be known.
+
+    A model card is left out: it may be edited.
+    """
+    sealed = [file for file in files_of(folder) if file.name != CARD_FILE]
+    files = {file.relative_to(folder).as_posix(): file_fingerprint(file) for file in sealed}
     (folder / MANIFEST_FILE).write_bytes(sealed_json({**about, "files": files}))
 
 

@@ -33,6 +33,7 @@ from genrec.evaluation.stage import EvaluationInputs, evaluate_run
 from genrec.fingerprints import plain
 from genrec.progress import Progress
 from genrec.recommendation.recommender import Recommender, best_device
+from genrec.run_card import write_run_card
 from genrec.stage_inputs import (
     baseline_choices,
     data_inputs,
@@ -206,6 +207,8 @@ def _train(run: Run) -> Worked:
         fingerprint=run.unfinished,
         progress=run.progress,
     )
+    if run.is_main:
+        write_run_card(run.folder, is_evaluated=False)
     return Worked(state.seconds, goes_on=state.ended_by == "time")
 
 
@@ -225,6 +228,7 @@ def _evaluate(run: Run) -> Worked:
         run.folder.append_log({"event": "alarm", "text": alarm})
     seconds = time.monotonic() - started
     atomic_json(run.folder.metrics, {**figures, "seconds": {**run.folder.seconds(), "evaluate": seconds}})
+    write_run_card(run.folder, is_evaluated=True)
     return Worked(seconds)
 
 

@@ -1,6 +1,8 @@
 """The generator: an encoder reads a history, a decoder writes the next item's codes, level by level."""
 
-from typing import NamedTuple
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from genrec.generator.card import generator_card
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.encoder import BidirectionalTokenEncoder, CausalItemEncoder, Encoded, ItemEmbedding
 from genrec.generator.item_sample import ItemSample
@@ -17,6 +20,7 @@ from genrec.generator.negatives import DecodedTargets, Negatives, negative_logit
 from genrec.generator.repeats import RepeatBias
 from genrec.generator.shared_modules import twin_of
 from genrec.generator.vocabulary import Vocabulary
+from genrec.model_card import CARD_FILE, TAGS
 
 
 class Prediction(NamedTuple):
@@ -48,6 +52,7 @@ class Generator(PreTrainedModel):
     config_class = GeneratorConfig
     base_model_prefix = "generator"
     main_input_name = "history"
+    model_tags = list(TAGS)  # noqa: RUF012
     # what FSDP shards by itself; decoder layers are asked for keys and values apart from their forward
     _no_split_modules = ["EncoderLayer"]  # noqa: RUF012
 
@@ -107,6 +112,17 @@ class Generator(PreTrainedModel):
             return Prediction(code_logits, items)
         decoded = DecodedTargets(cross, own, encoded.visible)
         return Prediction(code_logits, items, negative_logits(self, decoded, negatives, has_target))
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], is_main_process: bool = True, *args: Any, **kwargs: Any
+    ) -> None:
+        """As transformers does, and a model card beside the weights, unless there is one already."""
+        super().save_pretrained(save_directory, is_main_process, *args, **kwargs)
+        path = Path(save_directory) / CARD_FILE
+        if is_main_process and not path.exists():
+            assert isinstance(self.config, GeneratorConfig)
+            parameters = sum(parameter.numel() for parameter in self.parameters())
+            path.write_text(generator_card(self.config, parameters=parameters), encoding="utf-8")
 
     def _item_scores(
         self,
