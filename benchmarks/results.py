@@ -1,7 +1,7 @@
-"""The README's table of results, made from `benchmarks/results/*.json`.
+"""The tables of results, made from `benchmarks/results/*.json`: the short one in README.md, all in docs/results.md.
 
-    python -m benchmarks.results              # writes it into README.md
-    python -m benchmarks.results --check      # fails if README.md has another one
+    python -m benchmarks.results              # writes them
+    python -m benchmarks.results --check      # fails if one of the two files has another one
 
 A JSON of `benchmarks.quality` has "kind": "quality" and
     command, commit, machine, threads, python, torch      what did the runs, so that they can be done again
@@ -31,6 +31,12 @@ REQUIRED = (
 )
 PROTOCOLS = ("test", "test_history_filtered")
 FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
+_SHORT_FIGURES = ("recall@10", "ndcg@10")
+_SASRECS = ("sasrec", "sasrec_content", "sasrec_one_negative")
+_SHORT_HEAD = (
+    "| data, method | R@10 | N@10 | R@10, history filtered | N@10 | parameters | minutes |",
+    "|---|---|---|---|---|---|---|",
+)
 _HEAD = (
     "| data, method | R@5 | N@5 | R@10 | N@10 | in 50 | | R@5 | N@5 | R@10 | N@10 | in 50 | parameters | minutes |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -53,19 +59,22 @@ class Row(NamedTuple):
 
 
 def main() -> None:
-    """Write the table into the README, or check that it is there."""
-    parser = argparse.ArgumentParser(description="The README's table of results.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the README is stale")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    """Write the tables into their documents, or check that they are there."""
+    parser = argparse.ArgumentParser(description="The tables of results.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="has the short table")
+    parser.add_argument("--document", type=Path, default=ROOT / "docs" / "results.md", help="has the whole one")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    text = options.readme.read_text(encoding="utf-8")
-    wanted = replaced(text, section(read_results(options.results)))
-    if text == wanted:
-        return
-    if options.check:
-        sys.exit(f"{options.readme} does not show what is in {options.results}; run: python -m benchmarks.results")
-    options.readme.write_text(wanted, encoding="utf-8")
+    found = read_results(options.results)
+    for path, part in ((options.readme, short_section(found)), (options.document, section(found))):
+        text = path.read_text(encoding="utf-8")
+        wanted = replaced(text, part, name=path.name)
+        if text == wanted:
+            continue
+        if options.check:
+            sys.exit(f"{path} does not show what is in {options.results}; run: python -m benchmarks.results")
+        path.write_text(wanted, encoding="utf-8")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -83,11 +92,11 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(sorted(quality.items(), key=lambda named: (data_name(named[1]), named[1]["variant"], named[0])))
 
 
-def replaced(readme: str, part: str) -> str:
-    """The README with this part between its two marks; ValueError if it does not have each of them once."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError(f"expected {BEGIN.strip()} and {END} in the README, each once")
-    before, _, rest = readme.partition(BEGIN)
+def replaced(text: str, part: str, *, name: str) -> str:
+    """A document with this part between its two marks; ValueError if it does not have each of them once."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"expected {BEGIN.strip()} and {END} in {name}, each once")
+    before, _, rest = text.partition(BEGIN)
     return before + BEGIN + part + END + rest.partition(END)[2]
 
 
@@ -101,6 +110,41 @@ def section(results: Mapping[str, dict[str, Any]]) -> str:
             if line not in lines:  # a baseline is the same whatever variant of the generator it stands beside
                 lines.append(line)
     return "\n".join(["", *lines, "", *(made_by(name, result) for name, result in results.items()), "", ""])
+
+
+def short_section(results: Mapping[str, dict[str, Any]]) -> str:
+    """The table of what is asked for first: by data set, the generator, the best SASRec, TIGER, and counting."""
+    by_data: dict[str, list[dict[str, Any]]] = {}
+    for result in results.values():
+        by_data.setdefault(data_name(result), []).append(result)
+    lines: list[str] = [*_SHORT_HEAD]
+    for data, of_data in by_data.items():
+        for place, row in enumerate(short_rows(of_data)):
+            lines.append(short_line(row, f"**{data}** {row.method}" if place == 0 else f"{data} {row.method}"))
+    return "\n".join(["", *lines, "", ""])
+
+
+def short_rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Of the files of one data set: the first one's generator, the best SASRec, TIGER of any, the first's transitions.
+
+    The best SASRec is that of the highest mean test NDCG@10 with the history filtered out, which favours it.
+    """
+    first = rows_of(results[0])
+    everything = [row for result in results for row in rows_of(result)]
+    sasrecs = sorted((row for row in everything if row.method in _SASRECS), key=_filtered_ndcg)
+    tigers = [row for row in everything if row.method == "tiger"]
+    generators = [row for row in first if row.method.startswith("generator")]
+    return [*generators, *sasrecs[-1:], *tigers[:1], *(row for row in first if row.method.startswith("transitions"))]
+
+
+def _filtered_ndcg(row: Row) -> float:
+    return statistics.fmean(seed["test_history_filtered"]["ndcg@10"] for seed in row.seeds)
+
+
+def short_line(row: Row, name: str) -> str:
+    """The row in Markdown, with the figures at ten."""
+    figures = [shown([seed[part].get(at) for seed in row.seeds]) for part in PROTOCOLS for at in _SHORT_FIGURES]
+    return _line([name, *figures, *_cost(row)])
 
 
 def rows_of(result: Mapping[str, Any]) -> list[Row]:
@@ -132,9 +176,16 @@ def table_line(row: Row, name: str) -> str:
     without, filtered = (
         [shown([seed[protocol].get(figure) for seed in row.seeds]) for figure in FIGURES] for protocol in PROTOCOLS
     )
+    return _line([name, *without, "", *filtered, *_cost(row)])
+
+
+def _cost(row: Row) -> tuple[str, str]:
+    """Parameters and minutes; nothing where they are not known."""
     parameters = "" if row.parameters is None else f"{row.parameters / 1e6:.2f} M"
-    minutes = "" if row.training_seconds is None else f"{row.training_seconds / 60:.1f}"
-    cells = [name, *without, "", *filtered, parameters, minutes]
+    return parameters, "" if row.training_seconds is None else f"{row.training_seconds / 60:.1f}"
+
+
+def _line(cells: Sequence[str]) -> str:
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 

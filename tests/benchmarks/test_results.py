@@ -1,4 +1,4 @@
-"""The README's table: what it shows of which JSON, and that it is not stale."""
+"""The tables of results: what they show of which JSON, and that they are not stale."""
 
 import json
 import sys
@@ -6,7 +6,18 @@ import sys
 import pytest
 
 from benchmarks import results
-from benchmarks.results import data_name, made_by, read_results, replaced, rows_of, section, shown, table_line
+from benchmarks.results import (
+    data_name,
+    made_by,
+    read_results,
+    replaced,
+    rows_of,
+    section,
+    short_rows,
+    short_section,
+    shown,
+    table_line,
+)
 
 PARTS = ("test", "test_history_filtered", "test_codes", "test_codes_history_filtered")
 
@@ -39,7 +50,7 @@ def quality(*runs, **more):
     } | more
 
 
-def test_the_readme_shows_what_is_in_the_results(monkeypatch):
+def test_both_documents_show_what_is_in_the_results(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["results", "--check"])
     results.main()
 
@@ -124,22 +135,29 @@ def test_a_file_that_cannot_be_made_again_is_refused(tmp_path, missing):
 
 def test_only_what_stands_between_the_marks_is_replaced():
     readme = "before\n<!-- results -->\nold\n<!-- /results -->\nafter\n"
-    assert replaced(readme, "new\n") == "before\n<!-- results -->\nnew\n<!-- /results -->\nafter\n"
-    with pytest.raises(ValueError, match="each once"):
-        replaced("no marks", "new")
+    assert replaced(readme, "new\n", name="x.md") == "before\n<!-- results -->\nnew\n<!-- /results -->\nafter\n"
+    with pytest.raises(ValueError, match=r"in x\.md, each once"):
+        replaced("no marks", "new", name="x.md")
 
 
-def test_a_stale_readme_fails_the_check_and_is_mended_by_the_command(tmp_path, monkeypatch):
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results -->\nold\n<!-- /results -->\n")
+@pytest.mark.parametrize("stale", ["README.md", "results.md"])
+def test_a_stale_document_fails_the_check_and_is_mended_by_the_command(tmp_path, monkeypatch, stale):
+    readme, document = tmp_path / "README.md", tmp_path / "results.md"
+    for path in (readme, document):
+        path.write_text("<!-- results -->\nold\n<!-- /results -->\n")
     (tmp_path / "a.json").write_text(json.dumps(quality(run())))
-    here = ["results", "--readme", str(readme), "--results", str(tmp_path)]
+    here = ["results", "--readme", str(readme), "--document", str(document), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", here)
+    results.main()
+    assert "| in 50 |" in document.read_text() and "| in 50 |" not in readme.read_text()
+    right = (tmp_path / stale).read_text()
+    (tmp_path / stale).write_text(right.replace("**Office** generator, blend", "**Office** something else"))
     monkeypatch.setattr(sys, "argv", [*here, "--check"])
     with pytest.raises(SystemExit, match=r"run: python -m benchmarks\.results"):
         results.main()
     monkeypatch.setattr(sys, "argv", here)
     results.main()
-    assert "**Office** generator, blend" in readme.read_text()
+    assert (tmp_path / stale).read_text() == right
     monkeypatch.setattr(sys, "argv", [*here, "--check"])
     results.main()
 
@@ -149,3 +167,24 @@ def test_a_baseline_stands_once_beside_all_variants():
     table = section({"a.json": plain, "b.json": other}).splitlines()
     assert sum("transitions (counting)" in line for line in table) == 1
     assert sum("generator, blend (deeper)" in line for line in table) == 1
+
+
+def with_baselines(found, **first):
+    trained = {name: {part: figures(at) for part in ("test", "test_history_filtered")} for name, at in first.items()}
+    found["baselines"] |= {name: {**part, "parameters": 1, "seconds": 60.0} for name, part in trained.items()}
+    return found
+
+
+def test_the_short_table_has_the_best_sasrec_and_the_tiger_of_any_file():
+    plain = quality(with_baselines(run(), sasrec=0.2, sasrec_content=0.3, bert4rec=0.9))
+    other = quality(with_baselines(run(0.2), tiger=0.1), variant="seed 0")
+    assert [row.method for row in short_rows([plain, other])] == [
+        "generator, blend",
+        "generator, codes",
+        "sasrec_content",
+        "tiger",
+        "transitions (counting)",
+    ]
+    table = short_section({"a.json": plain, "b.json": other})
+    assert "| Office sasrec_content | .3200 | .3300 | .3200 | .3300 | 0.00 M | 1.0 |" in table
+    assert "| Office transitions (counting) | .5200 | .5300 | .6200 | .6300 | | |" in table
