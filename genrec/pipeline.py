@@ -34,6 +34,7 @@ from genrec.earlier_run.run import check_same_choices, earlier_state
 from genrec.errors import ArtifactError, ConfigError, DataError, InputError
 from genrec.fingerprints import fingerprint
 from genrec.progress import Progress, Silence
+from genrec.run_card import complete_run_card
 from genrec.stages import BASELINE_STAGES, STAGES, Run, Worked
 from genrec.training.stage import make_accelerator
 
@@ -87,6 +88,8 @@ def run_pipeline(
             _bring(name, loaded, folder, accelerator, progress)
             if name == "prepare" and accelerator.is_main_process:
                 _check_cases(folder, until)
+        if until == "evaluate" and accelerator.is_main_process:
+            complete_run_card(folder)
         accelerator.end_training()
     files = {"evaluate": folder.metrics, **{name: folder.of_baseline(name).metrics for name in BASELINE_STAGES}}
     has_figures = until in files and accelerator.is_main_process

@@ -44,6 +44,13 @@ def write_run_card(run: RunFolder, *, is_evaluated: bool) -> None:
     atomic_write(run.path / CARD_FILE, run_card(run, metrics).encode())
 
 
+def complete_run_card(run: RunFolder) -> None:
+    """Add the figures of an evaluation that is done to a card without them, which nobody has edited."""
+    path = run.path / CARD_FILE
+    if path.exists() and path.read_text(encoding="utf-8") == run_card(run, None):
+        write_run_card(run, is_evaluated=True)
+
+
 def run_card(run: RunFolder, metrics: Mapping[str, Any] | None) -> str:
     """Of a run with a trained generator; `metrics`: those of metrics.json, None where there are none."""
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))

@@ -73,6 +73,14 @@ def test_training_writes_a_card_and_evaluation_adds_the_figures(run, make_run):
     assert "Not evaluated yet" in (run / "README.md").read_text()
 
 
+def test_weights_that_are_made_again_keep_the_figures_that_are_still_theirs(run, make_run):
+    measured = (run / "stages" / "evaluate.json").read_bytes()
+    (run / "generator" / "model.safetensors").unlink()
+    make_run(run)
+    assert (run / "stages" / "evaluate.json").read_bytes() == measured
+    assert "Not evaluated" not in (run / "README.md").read_text()
+
+
 def test_a_card_may_be_edited(run, make_run):
     before = (run / "stages" / "train.json").read_bytes()
     for path in (run / "README.md", run / "generator" / "README.md"):
