@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from documents import ROOT, Block, Document, commands_of
 
-from genrec.config import config_from_mapping, load_config
+from genrec.config import ExperimentConfig, config_from_mapping, load_config
 
 OWN = ("genrec", "torchrun", "accelerate", "make", "python", "pip", "curl", "srun")
 
@@ -29,6 +29,7 @@ def check_block(block: Block, document: Document) -> None:
         json.loads(block.text)
     elif block.language == "yaml":
         check_config(yaml.safe_load(block.text), source=f"{document.path}:{block.line}")
+        assert "defaults" not in block.marks or is_default(block.text), f"{document.path}:{block.line}: no defaults"
     elif block.language in ("", "bash"):
         configs = {other.file: other.text for other in document.blocks if other.file}
         for command in commands_of(block.text):
@@ -39,6 +40,11 @@ def check_config(mapping: Mapping[str, Any], *, source: str) -> None:
     """A fragment stands over the demo's config; one with data of its own is whole."""
     below = {} if "data" in mapping else yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
     config_from_mapping(_over(below, mapping), source=source)
+
+
+def is_default(text: str) -> bool:
+    """Whether a fragment says nothing but defaults."""
+    return config_from_mapping(yaml.safe_load(text)) == ExperimentConfig()
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A block opens with its language and, after it, marks:
     ```bash test            its commands run, one a line, in the document's folder
     ```python test          it runs there as a program
     ```yaml test own.yaml   it is written there under that name
+    ```yaml defaults        every value in it is the default
     ```text output          what the block before it printed on stdout; `progress` instead of `output`: on stderr
 
 Shown output is compared line by line. A line `...` stands for any lines. `figures` behind the mark: numbers may be
@@ -144,12 +145,13 @@ def commands_of(text: str) -> list[str]:
     return [line.strip() for line in joined if line.strip() and not line.lstrip().startswith("#")]
 
 
-def run_and_compare(document: Document, block: Block, folder: Path) -> None:
-    """Run a block; `AssertionError` if it fails, or if the blocks behind it show something else."""
+def run_and_compare(document: Document, block: Block, folder: Path) -> Printed:
+    """What a block prints; `AssertionError` if it fails, or if the blocks behind it show something else."""
     printed = run_block(block, folder)
     for shown in document.shown_after(block):
         got = getattr(printed, str(shown.stream))
         assert matches(shown, got), f"{document.path.name}:{shown.line} shows something else than was printed:\n{got}"
+    return printed
 
 
 def run_block(block: Block, folder: Path) -> Printed:

@@ -81,6 +81,11 @@ def test_a_fragment_of_a_config_stands_over_the_demo():
         check_config({"training": {"loss": {"level": "mean"}}}, source="any")
 
 
+def test_a_value_that_is_no_default_is_noticed():
+    with pytest.raises(AssertionError, match=r"no defaults"):
+        check_block(Block("yaml", ("defaults",), "training: {epochs: 3}\n", 1), document(""))
+
+
 @pytest.mark.parametrize(("language", "text"), [("python", "for x in"), ("json", "{"), ("yaml", "sead: 1\n")])
 def test_code_that_cannot_be_read_is_noticed(language, text):
     with pytest.raises((SyntaxError, ValueError, ConfigError)):
