@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -192,19 +193,37 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the searches; by default one for each core.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the searches; by default one for each core, or one of each replica.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="By Ray Serve, so many; otherwise in this process.")
+    ] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="Of each replica.")] = 0.0,
+    ray_address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as auto.")] = None,
 ) -> None:
     """Serve a run over HTTP until SIGTERM or Ctrl-C; what was taken on is answered first."""
     from genrec.errors import ConfigError
     from genrec.progress import for_terminal
 
+    where = f"serving {run} at http://{host}:{port}; its interface: /openapi.json"
     try:
+        from genrec.serving.many_machines import serve_replicas
         from genrec.serving.server import make_server
     except ImportError as error:
         raise ConfigError(f'{error.name} is not installed; pip install "genrec[serve]"') from error
-    server = make_server(run, host=host, port=port, overrides=overrides or (), threads=threads)
-    for_terminal().say(f"serving {run} at http://{host}:{port}; its interface: /openapi.json")
-    server.run()
+    if replicas is not None:
+        each = {"replicas": replicas, "threads": threads or 1, "gpus": gpus}
+        on_ready = partial(for_terminal().say, where)
+        serve_replicas(
+            run, host=host, port=port, **each, address=ray_address, overrides=overrides or (), on_ready=on_ready
+        )
+    elif gpus or ray_address:
+        raise ConfigError("--gpus and --ray-address are of replicas; give --replicas N, too")
+    else:
+        server = make_server(run, host=host, port=port, overrides=overrides or (), threads=threads)
+        for_terminal().say(where)
+        server.run()
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The HTTP interface around one engine: who may call, what comes in, what goes out."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -48,6 +49,7 @@ def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI
         redoc_url=None,
     )
     app.router.route_class = _PlainRoute
+    app.state.endpoints = {}
     bodies = calls_of(limits)
     add = partial(_add, app)
     add("POST", "/v1/recommend", server.recommend, documented("recommend", bodies.request, bodies.requests))
@@ -111,9 +113,12 @@ class _Server:
         await run_in_threadpool(self.browsing.warm_up)
         self.batcher.start()
         self.browsing.start()
+        following = asyncio.create_task(self.changes.follow()) if self.limits.follow_seconds else None
         self.is_ready = True
         yield
         self.is_ready = False
+        if following is not None:
+            following.cancel()
         await self.browsing.close()
         await self.batcher.close(seconds=self.limits.drain_seconds)
         await self.changes.queue.close()
@@ -222,6 +227,8 @@ def _add(
             return response
 
     timed.__name__, timed.__doc__ = endpoint.__name__, endpoint.__doc__
+    if "{" not in path:
+        app.state.endpoints[method, path] = timed
     app.add_api_route(path, timed, methods=[method], response_class=Response, **about)
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from genrec.serving.schemas import Problem
@@ -37,8 +37,19 @@ class CallError(Exception):
 
 def as_json(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A response; `ValueError` for NaN and infinity, which JSON does not have."""
+    try:
+        text = to_json(content, inf_nan_mode="constants")  # a fifth of the time that json takes
+    except (ValueError, UnicodeError):  # half of a surrogate pair, of an id that came so
+        text = _carefully(content)
+    if b"NaN" in text or b"Infinity" in text:
+        text = _carefully(content)
+    return Response(text, status, headers, media_type="application/json")
+
+
+def _carefully(content: Any) -> bytes:
+    """As `as_json`, by the encoder that refuses what is no JSON."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(text.encode(errors="replace"), status, headers, media_type="application/json")
+    return text.encode(errors="replace")
 
 
 async def read_body(request: Request, *, max_bytes: int) -> bytes:

@@ -1,15 +1,17 @@
 """The calls that change what is served: items come, items go, the run is read anew."""
 
+import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
 from starlette.responses import Response
 
 from genrec.additions.coder import GivenItem
 from genrec.errors import DataError, InputError, RunInUseError, UnknownItemError
-from genrec.serving.batcher import ClosingError
+from genrec.serving.batcher import ClosingError, Refused
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
 from genrec.serving.change_queue import ChangeQueue, TooManyChangesError
 from genrec.serving.config import ServingConfig
@@ -19,6 +21,7 @@ from genrec.serving.metrics import Metrics
 from genrec.serving.schemas import MAX_ID_CHARS, ReloadRequest, calls_of
 
 Done = TypeVar("Done")
+_log = logging.getLogger(__name__)
 
 _PROBLEMS: tuple[tuple[type[Exception], int, str, int | None], ...] = (
     (ConflictError, 409, "conflict", None),
@@ -72,6 +75,17 @@ class ChangeCalls:
         if body.strip():
             checked(ReloadRequest, decoded(body))
         return as_json(_shown(await self._changed("reload", self.live.reload)))
+
+    async def follow(self) -> NoReturn:
+        """Look every `serving.follow_seconds` whether another process has changed the run; until it is cancelled."""
+        while True:
+            await asyncio.sleep(self.limits.follow_seconds)
+            try:
+                if await self.queue.do(self.live.follow):
+                    self.metrics.changes.labels("follow", "done").inc()
+            except (Refused, InputError, OSError) as error:  # busy, or not whole: the next look comes soon
+                self.metrics.changes.labels("follow", "failed").inc()
+                _log.warning("%s was not looked at: %s", self.live.folder.path, error)
 
     async def _body(self, request: Request) -> bytes:
         return await read_body(request, max_bytes=self.limits.max_body_bytes)

@@ -30,6 +30,8 @@ class ServingConfig:
     """Characters of each field of an inserted item."""
     change_queue: int = 16
     """Changes of the catalogue that may wait, with the one that is made. Further ones get 503 with `Retry-After`."""
+    follow_seconds: float = 0.0
+    """How often to look whether another process has changed the run, and to read it anew if so; 0: never."""
     exact: bool = True
     """Whether calls may ask for proven lists, which take up to `recommendation.exact_beam_budget` beams a history."""
 
@@ -38,8 +40,9 @@ class ServingConfig:
         for name in (*counts, "max_listed", "max_items", "max_field_chars", "change_queue"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.drain_seconds < 0:
-            raise ValueError(f"drain_seconds must be at least 0, got {self.drain_seconds}")
+        for name in ("drain_seconds", "follow_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.queue_size < self.max_requests:
             raise ValueError(
                 f"queue_size must be at least max_requests ({self.max_requests}), got {self.queue_size}: "

@@ -63,7 +63,9 @@ class LiveCatalogue:
         self.device = device
         self.max_batch = max_batch
         self._lock = threading.Lock()
-        self._tokenized = self._state_of_tokens()
+        self._refused: object = None
+        """The state of the run on disk that `follow` could not read."""
+        self._made = self._stages()
         recommender, self._changes = load_run(folder, device=device)
         self._coder: Coder | None = None
         self.engine = Engine(recommender)
@@ -124,16 +126,32 @@ class LiveCatalogue:
         with self._lock:
             return self._read_anew()
 
+    def follow(self) -> bool:
+        """Read everything anew if another process has changed it; whether it has.
+
+        What is being made, or is refused, is waited for: the old one goes on, and the log says so once.
+        """
+        with self._lock:
+            state = self._state()
+            if state in ((self._changes.manifest, self._made), self._refused) or b"" in self._stages():
+                return False
+            try:
+                self._read_anew()
+            except ArtifactError:
+                self._refused = state
+                return False
+            return True
+
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Holds the run for writing; what others have changed since it was read is read anew before."""
         with self._lock, _locked(self.folder):
-            if read_manifest(self.folder) != self._changes.manifest or self._state_of_tokens() != self._tokenized:
+            if self._state() != (self._changes.manifest, self._made):
                 self._read_anew()
             yield
 
     def _read_anew(self) -> Changed:
-        tokenized = self._state_of_tokens()
+        made = self._stages()
         try:
             loaded = load_run(self.folder, device=self.device)
             recommender = replace(loaded.recommender, version=self.engine.recommender.version + 1)
@@ -142,7 +160,7 @@ class LiveCatalogue:
             told = f"{self.folder.path} on disk is refused, and the one that is served goes on: {error}"
             _log.warning(told)
             raise ArtifactError(told) from error
-        self._tokenized, self._changes, self._coder = tokenized, loaded.changes, None
+        self._made, self._changes, self._coder = made, loaded.changes, None
         self.engine.recommender = recommender
         return _changed(recommender)
 
@@ -162,10 +180,14 @@ class LiveCatalogue:
         self.folder.append_log({**event, "catalogue": changed.num_stocked})
         return changed
 
-    def _state_of_tokens(self) -> bytes:
-        """Another one where the run was tokenized anew."""
-        path = self.folder.stages / "tokenize.json"
-        return path.read_bytes() if path.exists() else b""
+    def _state(self) -> tuple[object, object]:
+        """Another one where somebody has changed the run on disk."""
+        return read_manifest(self.folder), self._stages()
+
+    def _stages(self) -> tuple[bytes, ...]:
+        """The records of its codes and its training; empty where one is being made."""
+        paths = [self.folder.stages / f"{stage}.json" for stage in ("tokenize", "train")]
+        return tuple(path.read_bytes() if path.exists() else b"" for path in paths)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from genrec.recommendation.recommender import best_device
 from genrec.serving.app import make_app
 from genrec.serving.config import ServingConfig
 from genrec.serving.live_catalogue import LiveCatalogue
+from genrec.serving.shortcut import Shortcut
 from genrec.strict_loading import build
 from genrec.yaml_document import Document, apply_override
 
@@ -31,12 +32,14 @@ def make_server(
     if threads is not None:
         torch.set_num_threads(threads)
     live = LiveCatalogue(folder, device=best_device(), max_batch=limits.max_batch)
+    app = make_app(live, limits, run=folder.path.name)
     config = uvicorn.Config(
-        make_app(live, limits, run=folder.path.name),
+        Shortcut(app, app.state.endpoints),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,  # nothing depends on who calls
         server_header=False,
         timeout_graceful_shutdown=max(1, round(limits.drain_seconds)),
     )

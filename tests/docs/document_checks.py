@@ -196,8 +196,11 @@ def _schema() -> dict[str, Any]:
     from genrec.serving.app import make_app
     from genrec.serving.config import ServingConfig
     from genrec.serving.engine import Engine
+    from genrec.serving.live_catalogue import LiveCatalogue
 
-    return make_app(Engine.__new__(Engine), ServingConfig(), run="any").openapi()
+    live = LiveCatalogue.__new__(LiveCatalogue)  # the schema asks nothing of a run
+    live.engine = Engine.__new__(Engine)
+    return make_app(live, ServingConfig(), run="any").openapi()
 
 
 @cache
