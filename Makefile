@@ -21,7 +21,7 @@ demo: setup
 	@$(BIN)/genrec demo
 
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet --ignore tests/browser
 
 # the page of `genrec serve` in a browser; `make test` leaves these out where there is no Chromium
 test-browser: setup

@@ -71,7 +71,10 @@ def run_card(run: RunFolder, metrics: Mapping[str, Any] | None) -> str:
 
 
 def _data(run: RunFolder, config: Mapping[str, Any]) -> str:
-    kept, split = (read_json(run.path / "prepare.json")[part] for part in ("kept", "split"))
+    report = read_json(run.path / "prepare.json")
+    if not {"kept", "split"} <= set(report):  # sequences that were not made by the prepare stage
+        return "## Data\n\nNothing is known of the data.\n"
+    kept, split = report["kept"], report["split"]
     made_up = " The data is made up (the embedded world)." if config["data"]["format"] == "world" else ""
     return (
         f"## Data\n\n{kept['users']:,} users, {kept['items']:,} items, {kept['interactions']:,} interactions: "

@@ -39,7 +39,8 @@ def test_the_json_has_what_the_table_needs_and_the_runs_what_was_measured(measur
     run = report["runs"]["3"]
     assert run["parameters"] > 1000 and run["lists"]["unknown_items"] == 0
     assert set(run["blend"]) == {"blend_weight", "validation_ndcg@10"}
-    assert set(run["diagnostics"]) == {"survival", "nll", "slices", "coverage", "alarms"}
+    parts = {"survival", "nll", "slices", "coverage", "popular_share_of_targets", "alarms"}
+    assert set(run["diagnostics"]) == parts
     assert report["mean_and_spread"]["test"]["ndcg@10"] == {"mean": run["test"]["ndcg@10"], "spread": 0.0}
     names = [row.method for row in rows_of(report)]
     assert names[-3:] == ["popularity (counting)", "transitions (counting)", "item_knn (counting)"]

@@ -41,7 +41,7 @@ addEventListener("securitypolicyviolation", (event) => violations.push(event.vio
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it runs, no other test can run an event loop in this thread
 def chromium():
     if CHROMIUM is None or not Path(CHROMIUM).exists():
         pytest.skip("there is no Chromium here; `make test-browser` installs it, or name one with CHROMIUM=PATH")
@@ -52,7 +52,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serve(chromium, tmp_path_factory):
     """Starts a server of a small run; its address."""
     run = run_pipeline("demo", overrides=SMALL, out=tmp_path_factory.mktemp("page") / "run", until="train").path
@@ -76,7 +76,7 @@ def serve(chromium, tmp_path_factory):
         thread.join(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(serve):
     return serve()
 

@@ -28,7 +28,7 @@ def key(monkeypatch):
 
 @pytest.fixture
 def client(serving, own_run):
-    with serving(run=own_run) as client:
+    with serving("serving.deadline_ms=20000", run=own_run) as client:
         yield client
 
 
