@@ -14,9 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from genrec.errors import UnknownItemError
 from genrec.recommendation.requests import Request as ListRequest
-from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
+from genrec.serving.batcher import Batcher
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
 from genrec.serving.browsing import Browsing
 from genrec.serving.change_calls import ChangeCalls
@@ -27,6 +26,7 @@ from genrec.serving.live_catalogue import LiveCatalogue
 from genrec.serving.metrics import Metrics
 from genrec.serving.openapi import DESCRIPTION, documented
 from genrec.serving.page_files import add_page
+from genrec.serving.refusals import refusals_told
 from genrec.serving.schemas import RecommendRequest, calls_of
 
 _ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
@@ -130,7 +130,9 @@ class _Server:
         many = "requests" in fields
         call: Any = checked(self.bodies.requests if many else self.bodies.request, fields)
         wanted: Sequence[RecommendRequest] = call.requests if many else [call]
-        lists = await self._asked([self._asked_of(one) for one in wanted])
+        asked = [self._asked_of(one) for one in wanted]
+        with refusals_told():
+            lists = await self.batcher.ask(asked)
         shown = [_shown(listed) for listed in lists]
         return as_json({"lists": shown} if many else shown[0])
 
@@ -170,20 +172,6 @@ class _Server:
 
     async def _fields(self, request: Request) -> dict[str, Any]:
         return decoded(await read_body(request, max_bytes=self.limits.max_body_bytes))
-
-    async def _asked(self, asked: Sequence[Asked]) -> Sequence[Listed]:
-        try:
-            return await self.batcher.ask(asked)
-        except QueueFullError as error:
-            raise CallError(429, "queue_full", str(error), retry_after_s=error.retry_after_s) from error
-        except DeadlineError as error:
-            raise CallError(503, "deadline", str(error), retry_after_s=1) from error
-        except ClosingError as error:
-            raise CallError(503, "closing", str(error), retry_after_s=1) from error
-        except UnknownItemError as error:
-            raise CallError(422, "unknown_items", str(error)) from error
-        except ValueError as error:
-            raise CallError(422, "cannot_be_done", str(error)) from error
 
     def _asked_of(self, one: RecommendRequest) -> Asked:
         exclude = one.exclude_history

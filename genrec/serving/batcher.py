@@ -101,11 +101,12 @@ class Batcher(Generic[Asked, Answer]):
         """
         if self._is_closing:
             raise ClosingError("the server is shutting down; ask another one")
-        wait = self._full_batch_s * math.ceil((self.waiting + self.in_batch) / self.max_batch)
+        batches = math.ceil((self.waiting + self.in_batch + len(asked)) / self.max_batch)
+        answered_in_s = self._full_batch_s * batches
         # a batch may always wait: were it refused after a slow one, no full batch would ever show that the time is past
-        is_late = self.waiting >= self.max_batch and wait > self.deadline_s
+        is_late = self.waiting >= self.max_batch and answered_in_s > self.deadline_s
         if self.waiting + len(asked) > self.queue_size or is_late:
-            raise QueueFullError(max(1, math.ceil(wait)))
+            raise QueueFullError(max(1, math.ceil(answered_in_s)))
         loop = asyncio.get_running_loop()
         job = Job(asked, loop.create_future(), time.monotonic() + self.deadline_s)
         self._jobs.append(job)

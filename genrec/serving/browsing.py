@@ -7,10 +7,9 @@ from fastapi import Request
 from starlette.responses import Response
 
 from genrec.data.catalogue import Catalogue
-from genrec.errors import UnknownItemError
 from genrec.recommendation.recommender import Recommender
 from genrec.recommendation.requests import rows_of
-from genrec.serving.batcher import Batcher, ClosingError, DeadlineError, QueueFullError
+from genrec.serving.batcher import Batcher
 from genrec.serving.bodies import CallError, as_json, checked, decoded, read_body
 from genrec.serving.browsing_schemas import CodesQuery, ItemsQuery, explain_body
 from genrec.serving.codebook import Codebook
@@ -22,9 +21,12 @@ from genrec.serving.item_search import ItemSearch
 from genrec.serving.latest import Latest
 from genrec.serving.metrics import Metrics
 from genrec.serving.queries import checked_query
+from genrec.serving.refusals import refusals_told
 from genrec.serving.schemas import MAX_ID_CHARS, calls_of
 
 Question = Callable[[], dict[str, Any]]
+
+_UNKNOWN_ITEM = (404, "unknown_item")
 
 
 class Browsing:
@@ -86,19 +88,15 @@ class Browsing:
         self._check_key(request)
         item_id = request.path_params["item_id"]
         if len(item_id) > MAX_ID_CHARS:
-            raise CallError(404, "unknown_item", f"no item_id has more than {MAX_ID_CHARS} characters")
-        try:
+            raise CallError(*_UNKNOWN_ITEM, f"no item_id has more than {MAX_ID_CHARS} characters")
+        with refusals_told(unknown=_UNKNOWN_ITEM):
             return as_json(_item(self.engine.recommender, item_id))
-        except UnknownItemError as error:
-            raise CallError(404, "unknown_item", str(error)) from error
 
     async def similar(self, request: Request) -> Response:
         """Items whose vectors are nearest to an item's."""
         self._check_key(request)
         call: Any = checked(self.similar_body, decoded(await read_body(request, max_bytes=self.limits.max_body_bytes)))
-        return await self._answered(
-            self.looking, lambda: self._similar(call.item_id, call.k), unknown=(404, "unknown_item")
-        )
+        return await self._answered(self.looking, lambda: self._similar(call.item_id, call.k), unknown=_UNKNOWN_ITEM)
 
     async def codes(self, request: Request) -> Response:
         """What lies below a prefix of codes."""
@@ -135,18 +133,8 @@ class Browsing:
         unknown: tuple[int, str] = (422, "unknown_items"),
     ) -> Response:
         """`unknown`: how it is told that an item or a prefix is."""
-        try:
+        with refusals_told(unknown=unknown):
             return as_json((await asked.ask([question]))[0])
-        except QueueFullError as error:
-            raise CallError(429, "queue_full", str(error), retry_after_s=error.retry_after_s) from error
-        except DeadlineError as error:
-            raise CallError(503, "deadline", str(error), retry_after_s=1) from error
-        except ClosingError as error:
-            raise CallError(503, "closing", str(error), retry_after_s=1) from error
-        except UnknownItemError as error:
-            raise CallError(*unknown, str(error)) from error
-        except ValueError as error:
-            raise CallError(422, "cannot_be_done", str(error)) from error
 
     def _found(self, query: ItemsQuery, recommender: Recommender) -> dict[str, Any]:
         catalogue, stock = recommender.catalogue, recommender.stocked
