@@ -36,6 +36,8 @@ from tokenizer.plain_tables import plain_table
 KEY = "of this benchmark alone"
 _HEADERS = f"X-API-Key: {KEY}\r\n"
 _MOST_ALLOWED = 50
+MOST_CHARS = 20_000
+"""Of a field that a server takes by default."""
 
 
 @dataclass
@@ -184,7 +186,7 @@ class NewItems:
         row = self.chance.randrange(len(self.item_ids))
         item: dict[str, Any] = {
             "item_id": f"newcomer-{number}",
-            "fields": {name: texts[row] for name, texts in self.fields.items() if texts[row]},
+            "fields": {name: texts[row][:MOST_CHARS] for name, texts in self.fields.items() if texts[row]},
         }
         if self.vectors is not None:
             item["vector"] = self.vectors[row].tolist()
