@@ -1,4 +1,4 @@
-"""The way of most calls past the framework, whose layers cost as much as a tenth of a search."""
+"""The way of most calls past the framework, each of whose layers costs every call some of the event loop's time."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
