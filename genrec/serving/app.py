@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from genrec.recommendation.requests import Request as ListRequest
 from genrec.serving.batcher import Batcher
@@ -75,7 +76,7 @@ def make_app(live: LiveCatalogue, limits: ServingConfig, *, run: str) -> FastAPI
 
 
 class _PlainRoute(APIRoute):
-    """A documented route whose endpoint reads the request by itself: nothing is injected, and nothing validated twice."""
+    """A documented route whose endpoint reads the request by itself: nothing is injected or checked twice."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint."""
@@ -239,7 +240,16 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     status = error.status_code
     response = CallError(status, _ERRORS.get(status, "failed"), str(error.detail)).response()
     response.headers.update({**_SAFE, **(error.headers or {})})
+    if status == 405:  # the framework names the methods of the first route alone
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """What the path of a call can be called with."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 async def _validation_problem(request: Request, error: Exception) -> Response:

@@ -171,6 +171,20 @@ def test_what_there_is_not_is_told_in_the_same_form(client):
     assert client.get("/docs").status == 404
 
 
+@pytest.mark.parametrize(
+    "path, methods",
+    [
+        ("/v1/recommend", "POST"),
+        ("/v1/items", "GET, POST"),
+        ("/v1/items/I00003", "DELETE, GET"),
+        ("/", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_all_right_ones(client, path, methods):
+    answer = client.call("PUT", path)
+    assert (answer.status, answer.headers["allow"]) == (405, methods)
+
+
 def test_answers_may_not_be_sniffed_or_kept(client):
     headers = client.get("/healthz").headers
     assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
