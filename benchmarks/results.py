@@ -1,7 +1,9 @@
-"""The tables of results, made from `benchmarks/results/*.json`: the short one in README.md, all in docs/results.md.
+"""The tables of results, made from `benchmarks/results/*.json`.
 
     python -m benchmarks.results              # writes them
-    python -m benchmarks.results --check      # fails if one of the two files has another one
+    python -m benchmarks.results --check      # fails if a document has another one
+
+The short one of methods is in README.md, the whole one in docs/results.md, that of ablations in docs/ablations.md.
 
 A JSON of `benchmarks.quality` has "kind": "quality" and
     command, commit, machine, threads, python, torch      what did the runs, so that they can be done again
@@ -22,6 +24,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.ablation_table import ablation_section
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
@@ -64,10 +68,18 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="has the short table")
     parser.add_argument("--document", type=Path, default=ROOT / "docs" / "results.md", help="has the whole one")
+    parser.add_argument(
+        "--ablations", type=Path, default=ROOT / "docs" / "ablations.md", help="has what choices are worth"
+    )
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     found = read_results(options.results)
-    for path, part in ((options.readme, short_section(found)), (options.document, section(found))):
+    parts = {
+        options.readme: short_section(found),
+        options.document: section(found),
+        options.ablations: ablation_section(of_kind("ablations", options.results)),
+    }
+    for path, part in parts.items():
         text = path.read_text(encoding="utf-8")
         wanted = replaced(text, part, name=path.name)
         if text == wanted:
@@ -83,13 +95,18 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: a file lacks what it must hold.
     """
-    found = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    quality = {name: result for name, result in found.items() if result.get("kind") == "quality"}
+    quality = of_kind("quality", folder)
     for name, result in quality.items():
         missing = [key for key in REQUIRED if key not in result]
         if missing or not result["runs"]:
             raise ValueError(f"{name} lacks {', '.join(missing) or 'runs'}; make it with python -m benchmarks.quality")
     return dict(sorted(quality.items(), key=lambda named: (data_name(named[1]), named[1]["variant"], named[0])))
+
+
+def of_kind(kind: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """File name -> content of every JSON that says it is of this kind."""
+    found = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    return {name: result for name, result in found.items() if result.get("kind") == kind}
 
 
 def replaced(text: str, part: str, *, name: str) -> str:

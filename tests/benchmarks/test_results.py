@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from benchmarks import results
+from benchmarks.ablation_table import ablation_section
 from benchmarks.results import (
     data_name,
     made_by,
@@ -140,18 +141,20 @@ def test_only_what_stands_between_the_marks_is_replaced():
         replaced("no marks", "new", name="x.md")
 
 
-@pytest.mark.parametrize("stale", ["README.md", "results.md"])
+@pytest.mark.parametrize("stale", ["README.md", "results.md", "ablations.md"])
 def test_a_stale_document_fails_the_check_and_is_mended_by_the_command(tmp_path, monkeypatch, stale):
-    readme, document = tmp_path / "README.md", tmp_path / "results.md"
-    for path in (readme, document):
+    readme, document, choices = (tmp_path / name for name in ("README.md", "results.md", "ablations.md"))
+    for path in (readme, document, choices):
         path.write_text("<!-- results -->\nold\n<!-- /results -->\n")
     (tmp_path / "a.json").write_text(json.dumps(quality(run())))
-    here = ["results", "--readme", str(readme), "--document", str(document), "--results", str(tmp_path)]
+    (tmp_path / "b.json").write_text(json.dumps(ablations(cell("default", 0.1))))
+    documents = ["--readme", str(readme), "--document", str(document), "--ablations", str(choices)]
+    here = ["results", *documents, "--results", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", here)
     results.main()
     assert "| in 50 |" in document.read_text() and "| in 50 |" not in readme.read_text()
     right = (tmp_path / stale).read_text()
-    (tmp_path / stale).write_text(right.replace("**Office** generator, blend", "**Office** something else"))
+    (tmp_path / stale).write_text(right.replace("| N@10", "| another"))
     monkeypatch.setattr(sys, "argv", [*here, "--check"])
     with pytest.raises(SystemExit, match=r"run: python -m benchmarks\.results"):
         results.main()
@@ -160,6 +163,34 @@ def test_a_stale_document_fails_the_check_and_is_mended_by_the_command(tmp_path,
     assert (tmp_path / stale).read_text() == right
     monkeypatch.setattr(sys, "argv", [*here, "--check"])
     results.main()
+
+
+def test_ablations_stand_below_the_default_by_their_validation():
+    cells = [cell("worse", 0.1), cell("better", 0.3, "training.epochs=2", "seed=1"), cell("default", 0.2)]
+    failed = {"name": "impossible", "seed": 0, "overrides": [], "failed": "no such kind"}
+    lines = ablation_section({"b.json": ablations(*cells, failed)}).splitlines()
+    assert lines[3] == "| default |  | .2300 |  | .2400 | .3300 | .4300 | .6300 | 1.23 M |"
+    assert lines[4].startswith("| better | `training.epochs=2` `seed=1` | .3300 | +.1000 |")
+    assert lines[5].startswith("| worse |  | .1300 | -.1000 |")
+    assert not any("impossible" in line for line in lines)
+    assert "Office, seed 0; `python -m benchmarks.ablations configs/office.yaml` at 012345678, A" in lines[7]
+
+
+def test_an_ablation_of_several_seeds_has_their_mean():
+    cells = [cell("default", 0.1), cell("default", 0.2) | {"seed": 1}]
+    lines = ablation_section({"b.json": ablations(*cells)}).splitlines()
+    assert lines[3].startswith("| default |  | .1800 |") and "Office, seeds 0, 1;" in lines[5]
+
+
+def cell(name, first, *overrides):
+    parts = {part: figures(first + place / 10) for place, part in enumerate(("validation", *PARTS))}
+    return {"name": name, "seed": 0, "overrides": list(overrides), "parameters": 1_234_567, **parts}
+
+
+def ablations(*cells):
+    about = {"commit": "0123456789abcdef", "machine": "A processor", "torch": "2.13"}
+    found = {f"{each['name']}-{each['seed']}": each for each in cells}
+    return {"kind": "ablations", "config": "configs/office.yaml", "about": about, "cells": found}
 
 
 def test_a_baseline_stands_once_beside_all_variants():
