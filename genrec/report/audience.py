@@ -28,7 +28,7 @@ def audience_section(record: RunRecord) -> Section:
             drawn,
             "by-popularity",
             xlabel="training interactions of the target (test users)",
-            title=_title(popularity, "targets seen {} times"),
+            title=_title(popularity, "targets seen {} times").replace("seen 0 times", "never seen"),
         ),
         slices_picture(
             histories,
