@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 _HEAD = (
-    "| choice | config | N@10, validation | change | in 50 | N@10, test | history filtered | codes alone | parameters |",
+    "| choice | config | N@10, validation | change | in 50 | N@10, test | filtered | codes alone | parameters |",
     "|---|---|---|---|---|---|---|---|---|",
 )
 _FIGURES = (
