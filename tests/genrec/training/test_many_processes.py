@@ -34,8 +34,6 @@ from genrec.training.trainer import Trainer
 from trie import PrefixTrie
 
 torch.set_num_threads(1)
-folder, kind, gradient_accumulation = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-is_sharded, stops = sys.argv[4] == "sharded", sys.argv[5] == "stops"
 losses = {
     "sampled": LossConfig(item_negatives=12),
     "pointwise": LossConfig(prefix=PrefixLossConfig(kind="pointwise", eta=0.5)),
@@ -47,10 +45,9 @@ ends = np.cumsum(lengths)
 items = random.integers(40, size=ends[-1]).astype(np.int32)
 data = HeldWindows(items, sequence_windows(ends - lengths, ends, max_items=8))
 codes = np.stack([np.arange(40) // 8, np.arange(40) % 8, random.integers(3, size=40)], axis=1).astype(np.int32)
-torch.manual_seed(0)
+prefixes = Prefixes(PrefixTrie.from_codes(codes, level_sizes=(5, 8, 3)))
 sizes = dict(width=16, num_heads=2, feed_forward_dim=32, encoder_layers=1, decoder_layers=1, dropout=0.0, max_items=8)
-generator = Generator(GeneratorConfig(level_sizes=(5, 8, 3), num_items=40, **sizes))
-generator.vocabulary.set_codes(torch.from_numpy(codes))
+is_sharded, jobs = sys.argv[1] == "sharded", json.loads(sys.argv[2])
 accelerator = Accelerator(cpu=True)
 if is_sharded:  # which accelerate does on GPUs only, if it is merely asked to
     plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
@@ -59,7 +56,8 @@ if is_sharded:  # which accelerate does on GPUs only, if it is merely asked to
 
 
 class Notes:
-    steps = []
+    def __init__(self):
+        self.steps = []
 
     def on_step(self, state, *, num_targets, num_steps):
         pass
@@ -71,53 +69,72 @@ class Notes:
         pass
 
 
-config = TrainingConfig(
-    epochs=14, batch_size=7, log_every_steps=1, gradient_accumulation=gradient_accumulation, loss=losses[kind]
-)
-prefixes = Prefixes(PrefixTrie.from_codes(codes, level_sizes=(5, 8, 3)))
-objective = GeneratorObjective(config.loss, generator.vocabulary, prefixes, torch.from_numpy(data.target_shares(40)))
-trainer = Trainer(
-    config,
-    objective,
-    accelerator=accelerator,
-    checkpoints=CheckpointFolder(folder / "checkpoints", fingerprint="a", writes=accelerator.is_main_process),
-    watcher=Notes(),
-    seed=0,
-)
-folder.mkdir(exist_ok=True)
-norms = []
+def train(folder, kind, gradient_accumulation, stops):
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(level_sizes=(5, 8, 3), num_items=40, **sizes))
+    generator.vocabulary.set_codes(torch.from_numpy(codes))
+    config = TrainingConfig(
+        epochs=14, batch_size=7, log_every_steps=1, gradient_accumulation=gradient_accumulation, loss=losses[kind]
+    )
+    shares = torch.from_numpy(data.target_shares(40))
+    notes, norms = Notes(), []
+    trainer = Trainer(
+        config,
+        GeneratorObjective(config.loss, generator.vocabulary, prefixes, shares),
+        accelerator=accelerator,
+        checkpoints=CheckpointFolder(folder / "checkpoints", fingerprint="a", writes=accelerator.is_main_process),
+        watcher=notes,
+        seed=0,
+    )
+    folder.mkdir(exist_ok=True)
+
+    def validate(model, between):
+        assert not any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
+        norms.append(sum(float(parameter.detach().norm()) for parameter in model.parameters()))
+        if stops and len(norms) == 2:
+            accelerator.wait_for_everyone()
+            sys.exit(0)
+        return {"ndcg@10": norms[-1] / 1e6}
+
+    state = trainer.train(generator, data, validate=validate)
+    assert len(set(norms)) == len(norms)  # each time the weights were new
+    if accelerator.is_main_process:
+        (folder / "steps.json").write_text(json.dumps(notes.steps))
+        weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        (folder / "weights.json").write_text(json.dumps(state.loss_weights))
 
 
-def validate(model, between):
-    assert not any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
-    norms.append(sum(float(parameter.detach().norm()) for parameter in model.parameters()))
-    if stops and len(norms) == 2:
-        accelerator.wait_for_everyone()
-        sys.exit(0)
-    return {"ndcg@10": norms[-1] / 1e6}
-
-
-state = trainer.train(generator, data, validate=validate)
-assert len(set(norms)) == len(norms)  # each time the weights were new
-if accelerator.is_main_process:
-    (folder / "steps.json").write_text(json.dumps(Notes.steps))
-    save_file({name: tensor.clone() for name, tensor in generator.state_dict().items()}, folder / "weights.safetensors")
-    (folder / "weights.json").write_text(json.dumps(state.loss_weights))
+for folder, *job in jobs:
+    train(Path(folder), *job)
 """
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+KINDS = ("sampled", "pointwise", "pairwise")
 
 
-def run(launcher, folder, kind, gradient_accumulation=1, sharded="whole", stops="goes on"):
-    script = folder.parent / "train.py"
+def job(folder, kind="sampled", gradient_accumulation=1, stops=False):
+    return [str(folder), kind, gradient_accumulation, stops]
+
+
+def run(launcher, script, *jobs, sharded=False):
+    """Trainings one after the other: starting processes costs more than they do."""
     script.write_text(SCRIPT)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, *launcher, script, folder, kind, str(gradient_accumulation), sharded, stops]
-    subprocess.run(command, env=environment, check=True, timeout=200)
+    command = [sys.executable, *launcher, script, "sharded" if sharded else "whole", json.dumps(jobs)]
+    subprocess.run(command, env=environment, check=True, timeout=400)
 
 
-def trained(*arguments):
-    run(*arguments)
-    folder = arguments[1]
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory):
+    """A folder with what one process has learned of each kind, what two have, and two with batches in two parts."""
+    folder = tmp_path_factory.mktemp("trainings")
+    run([], folder / "train.py", *(job(folder / f"one-{kind}", kind) for kind in KINDS))
+    two = [job(folder / f"two-{kind}", kind) for kind in KINDS]
+    run(TORCHRUN, folder / "train.py", *two, *(job(folder / f"parts-{kind}", kind, 2) for kind in KINDS))
+    return folder
+
+
+def read(folder):
     steps = json.loads((folder / "steps.json").read_text())
     return steps, load_file(folder / "weights.safetensors"), json.loads((folder / "weights.json").read_text())
 
@@ -131,29 +148,30 @@ def largest_difference(ours, theirs):
     return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
 
 
-@pytest.mark.parametrize("kind", ["sampled", "pointwise", "pairwise"])
-def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(tmp_path, kind):
-    one, weights, loss_weights = trained([], tmp_path / "one", kind)
-    two, other_weights, other_loss_weights = trained(TORCHRUN, tmp_path / "two", kind)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(trainings, kind):
+    one, weights, loss_weights = read(trainings / f"one-{kind}")
+    two, other_weights, other_loss_weights = read(trainings / f"two-{kind}")
     assert len(one) >= 200
     assert_same_losses(one, two)
     assert largest_difference(weights, other_weights) < 1e-4
     assert loss_weights == pytest.approx(other_loss_weights, abs=1e-6)
-    in_parts, *_ = trained(TORCHRUN, tmp_path / "parts", kind, 2)
+    in_parts, *_ = read(trainings / f"parts-{kind}")
     assert_same_losses(one, in_parts)
 
 
-def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(tmp_path):
-    one, weights, _ = trained([], tmp_path / "one", "sampled")
-    sharded, other_weights, _ = trained(TORCHRUN, tmp_path / "sharded", "sampled", 2, "sharded")
+def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(trainings, tmp_path):
+    one, weights, _ = read(trainings / "one-sampled")
+    script, stopped, copied = tmp_path / "train.py", tmp_path / "stopped", tmp_path / "copied"
+    in_parts = job(tmp_path / "sharded", gradient_accumulation=2)
+    run(TORCHRUN, script, in_parts, job(stopped, stops=True), sharded=True)
+    sharded, other_weights, _ = read(tmp_path / "sharded")
     assert_same_losses(one, sharded)
     assert largest_difference(weights, other_weights) < 1e-4
-    run(TORCHRUN, tmp_path / "stopped", "sampled", 1, "sharded", "stops")
-    copied = tmp_path / "copied"
-    shutil.copytree(tmp_path / "stopped", copied)
-    on, other_weights, _ = trained([], tmp_path / "stopped", "sampled")
-    assert_same_losses(one[-len(on) :], on)
-    assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
-    on, other_weights, _ = trained(TORCHRUN, copied, "sampled", 1, "sharded")
-    assert_same_losses(one[-len(on) :], on)
-    assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
+    shutil.copytree(stopped, copied)
+    run([], script, job(stopped))
+    run(TORCHRUN, script, job(copied), sharded=True)
+    for folder in (stopped, copied):
+        on, other_weights, _ = read(folder)
+        assert_same_losses(one[-len(on) :], on)
+        assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
