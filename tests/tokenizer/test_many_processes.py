@@ -22,28 +22,36 @@ torch.set_num_threads(1)
 random = np.random.default_rng(0)
 embeddings = (random.normal(size=(8, 24))[np.arange(500) % 8] * 3 + random.normal(size=(500, 24))).astype(np.float32)
 # 10 epochs of 5 batches together: 50 steps, the first 5 without quantisation; then 3 epochs of the decoder alone
-choices = {"gradient": sys.argv[2], "codebook_update": sys.argv[3]}
-config = RQVAEConfig(epochs=13, batch_size=100, warmup_share=0.1, dropout=0.0, **choices)
-fitted = RQVAE.fit(embeddings, num_levels=3, codebook_size=16, seed=4, config=config)
-processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-assert processes == int(sys.argv[4]), f"{processes} processes trained together"
-if processes == 1 or torch.distributed.get_rank() == 0:
-    fitted.save_pretrained(Path(sys.argv[1]))
+for choices in sys.argv[3:]:
+    gradient, codebook_update = choices.split("-")
+    config = RQVAEConfig(
+        epochs=13, batch_size=100, warmup_share=0.1, dropout=0.0, gradient=gradient, codebook_update=codebook_update
+    )
+    fitted = RQVAE.fit(embeddings, num_levels=3, codebook_size=16, seed=4, config=config)
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    assert processes == int(sys.argv[2]), f"{processes} processes trained together"
+    if processes == 1 or torch.distributed.get_rank() == 0:
+        fitted.save_pretrained(Path(sys.argv[1]) / choices)
 """
+CHOICES = ("straight_through-gradient", "rotation-ema")
 
 
-def trained(launcher, folder, *choices):
-    script = folder.parent / "fit.py"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with what one process has learned by each of the choices, and what two have."""
+    folder = tmp_path_factory.mktemp("trained")
+    script = folder / "fit.py"
     script.write_text(SCRIPT)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, *launcher, script, folder, *choices], env=environment, check=True, timeout=120)
-    return load_file(folder / "model.safetensors")
-
-
-@pytest.mark.parametrize("choices", [("straight_through", "gradient"), ("rotation", "ema")])
-def test_fifty_steps_on_two_processes_give_the_weights_of_one(tmp_path, choices):
-    one = trained([], tmp_path / "one", *choices, "1")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    two = trained(torchrun, tmp_path / "two", *choices, "2")
+    for launcher, name, processes in (([], "one", "1"), (torchrun, "two", "2")):
+        command = [sys.executable, *launcher, script, folder / name, processes, *CHOICES]
+        subprocess.run(command, env=environment, check=True, timeout=240)
+    return folder
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+def test_fifty_steps_on_two_processes_give_the_weights_of_one(trained, choices):
+    one, two = (load_file(trained / name / choices / "model.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
     assert max(float(np.abs(one[name] - two[name]).max()) for name in one) < 1e-5
