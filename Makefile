@@ -20,8 +20,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	@$(BIN)/genrec demo
 
+# in the order of the files: by the number of their tests, files with few that take minutes would come last, one process idle
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet --ignore tests/browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quiet --ignore tests/browser
 
 # the page of `genrec serve` in a browser; `make test` leaves these out where there is no Chromium
 test-browser: setup
