@@ -21,11 +21,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	@$(BIN)/genrec demo
 
-# in the order of the files: by the number of their tests, files with few that take minutes would come last, one process idle
+# in the order of the files: else those with few tests come last, however long they take, and one process waits for the other
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quiet --ignore tests/browser
 
-# the page of `genrec serve` in a browser; `make test` leaves these out where there is no Chromium
+# the page of `genrec serve` in a browser, which `make test` leaves out
 test-browser: setup
 	@.ci/chromium
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet tests/browser
