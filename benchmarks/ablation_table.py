@@ -17,7 +17,11 @@ _FIGURES = (
 
 
 def ablation_section(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """For each file, by name, a table with the default first and then the best by validation, and how it was made."""
+    """For each file, by name, a table with the default first and then the best by validation, and how it was made.
+
+    Raises:
+        ValueError: a file has no default to compare with.
+    """
     return "\n".join(["", *(line for name, result in results.items() for line in _table(name, result)), ""])
 
 
@@ -27,6 +31,8 @@ def _table(name: str, result: Mapping[str, Any]) -> list[str]:
     for cell in result["cells"].values():
         if "failed" not in cell:
             by_change.setdefault(cell["name"], []).append(cell)
+    if "default" not in by_change:
+        raise ValueError(f'{name} has no default; add it with python -m benchmarks.ablations --only "default"')
     default = _mean(by_change["default"], "validation", "ndcg@10")
     ordered = sorted(by_change, key=lambda each: (each != "default", -_mean(by_change[each], "validation", "ndcg@10")))
     data = Path(result["config"]).stem.capitalize()

@@ -182,6 +182,11 @@ def test_an_ablation_of_several_seeds_has_their_mean():
     assert lines[3].startswith("| default |  | .1800 |") and "Office, seeds 0, 1;" in lines[5]
 
 
+def test_ablations_without_a_default_are_refused():
+    with pytest.raises(ValueError, match=r"b\.json has no default"):
+        ablation_section({"b.json": ablations(cell("better", 0.3))})
+
+
 def cell(name, first, *overrides):
     parts = {part: figures(first + place / 10) for place, part in enumerate(("validation", *PARTS))}
     return {"name": name, "seed": 0, "overrides": list(overrides), "parameters": 1_234_567, **parts}
