@@ -1,12 +1,16 @@
 """What each choice is worth, as the tables of docs/ablations.md, from the JSONs of `benchmarks.ablations`."""
 
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import shown
+
 _HEAD = (
-    "| choice | config | N@10, validation | change | in 50 | N@10, test | filtered | codes alone | parameters |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "| choice | config | seeds | N@10, validation | change | in 50 | N@10, test | filtered | codes alone | size |",
+    "|---|---|---|---|---|---|---|---|---|---|",
 )
 _FIGURES = (
     ("validation", "candidates@50"),
@@ -26,7 +30,7 @@ def ablation_section(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _table(name: str, result: Mapping[str, Any]) -> list[str]:
-    about, seeds = result["about"], sorted({cell["seed"] for cell in result["cells"].values()})
+    about = result["about"]
     by_change: dict[str, list[Mapping[str, Any]]] = {}
     for cell in result["cells"].values():
         if "failed" not in cell:
@@ -40,28 +44,30 @@ def _table(name: str, result: Mapping[str, Any]) -> list[str]:
         *_HEAD,
         *(_line(change, by_change[change], default) for change in ordered),
         "",
-        f"{data}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}; "
-        f"`python -m benchmarks.ablations {result['config']}` at {about['commit'][:9]}, {about['machine']}, "
+        f"{data}; `python -m benchmarks.ablations {result['config']}` at {_commits(by_change)}, {about['machine']}, "
         f"torch {about['torch']} (`benchmarks/results/{name}`).",
         "",
     ]
 
 
+def _commits(by_change: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What the cells were run at, most of them first: "a1b2c3d4e (12), 5f6a7b8c9 (1)"; one alone without its count."""
+    counts = Counter(cell["commit"][:9] for cells in by_change.values() for cell in cells)
+    return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{each} ({n})" for each, n in counts.most_common())
+
+
 def _line(change: str, cells: Sequence[Mapping[str, Any]], default: float) -> str:
-    validation = _mean(cells, "validation", "ndcg@10")
+    validation = [cell["validation"]["ndcg@10"] for cell in cells]
     overrides = " ".join(f"`{override}`" for override in cells[0]["overrides"])
-    difference = "" if change == "default" else _signed(validation - default)
-    shown = [_plain(_mean(cells, part, figure)) for part, figure in _FIGURES]
+    difference = "" if change == "default" else _signed(statistics.fmean(validation) - default)
+    others = [shown([_mean(cells, part, figure)]) for part, figure in _FIGURES]
     parameters = f"{cells[0]['parameters'] / 1e6:.2f} M"
-    return f"| {' | '.join([change, overrides, _plain(validation), difference, *shown, parameters])} |"
+    seeds = ", ".join(str(cell["seed"]) for cell in cells)
+    return f"| {' | '.join([change, overrides, seeds, shown(validation), difference, *others, parameters])} |"
 
 
 def _mean(cells: Sequence[Mapping[str, Any]], part: str, figure: str) -> float:
-    return sum(cell[part][figure] for cell in cells) / len(cells)
-
-
-def _plain(value: float) -> str:
-    return f"{value:.4f}".removeprefix("0")
+    return statistics.fmean(cell[part][figure] for cell in cells)
 
 
 def _signed(value: float) -> str:

@@ -128,6 +128,7 @@ def measured(config: str, folder: Path, cell: Cell, overrides: Sequence[str]) ->
     assert metrics is not None
     return {
         **told,
+        "commit": machine()["commit"],
         **{part: metrics[part] for part in PARTS},
         "survival": metrics["diagnostics"]["survival"],
         "blend": read_json(folder / "generator" / RANKING_FILE),

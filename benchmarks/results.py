@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.ablation_table import ablation_section
+from benchmarks.figures import shown
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
@@ -204,17 +205,6 @@ def _cost(row: Row) -> tuple[str, str]:
 
 def _line(cells: Sequence[str]) -> str:
     return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
-
-
-def shown(values: Sequence[float | None]) -> str:
-    """Mean and, of several seeds, their standard deviation: ".0518 ± .0016"; nothing where one was not measured."""
-    measured = [value for value in values if value is not None]
-    if len(measured) < len(values):
-        return ""
-    mean = f"{statistics.fmean(measured):.4f}".removeprefix("0")
-    if len(measured) == 1:
-        return mean
-    return f"{mean} ± {f'{statistics.stdev(measured):.4f}'.removeprefix('0')}"
 
 
 def made_by(name: str, result: Mapping[str, Any]) -> str:

@@ -169,17 +169,20 @@ def test_ablations_stand_below_the_default_by_their_validation():
     cells = [cell("worse", 0.1), cell("better", 0.3, "training.epochs=2", "seed=1"), cell("default", 0.2)]
     failed = {"name": "impossible", "seed": 0, "overrides": [], "failed": "no such kind"}
     lines = ablation_section({"b.json": ablations(*cells, failed)}).splitlines()
-    assert lines[3] == "| default |  | .2300 |  | .2400 | .3300 | .4300 | .6300 | 1.23 M |"
-    assert lines[4].startswith("| better | `training.epochs=2` `seed=1` | .3300 | +.1000 |")
-    assert lines[5].startswith("| worse |  | .1300 | -.1000 |")
+    assert lines[3] == "| default |  | 0 | .2300 |  | .2400 | .3300 | .4300 | .6300 | 1.23 M |"
+    assert lines[4].startswith("| better | `training.epochs=2` `seed=1` | 0 | .3300 | +.1000 |")
+    assert lines[5].startswith("| worse |  | 0 | .1300 | -.1000 |")
     assert not any("impossible" in line for line in lines)
-    assert "Office, seed 0; `python -m benchmarks.ablations configs/office.yaml` at 012345678, A" in lines[7]
+    assert "Office; `python -m benchmarks.ablations configs/office.yaml` at 012345678, A" in lines[7]
 
 
-def test_an_ablation_of_several_seeds_has_their_mean():
-    cells = [cell("default", 0.1), cell("default", 0.2) | {"seed": 1}]
+def test_an_ablation_of_several_seeds_has_their_mean_and_spread_and_each_commit():
+    cells = [cell("default", 0.1), cell("default", 0.2) | {"seed": 1}, cell("other", 0.2) | {"commit": "f" * 40}]
     lines = ablation_section({"b.json": ablations(*cells)}).splitlines()
-    assert lines[3].startswith("| default |  | .1800 |") and "Office, seeds 0, 1;" in lines[5]
+    assert (
+        lines[3].startswith("| default |  | 0, 1 | .1800 ± .0707 |")
+        and "at 012345678 (2), fffffffff (1), A" in lines[6]
+    )
 
 
 def test_ablations_without_a_default_are_refused():
@@ -189,11 +192,12 @@ def test_ablations_without_a_default_are_refused():
 
 def cell(name, first, *overrides):
     parts = {part: figures(first + place / 10) for place, part in enumerate(("validation", *PARTS))}
-    return {"name": name, "seed": 0, "overrides": list(overrides), "parameters": 1_234_567, **parts}
+    told = {"name": name, "seed": 0, "overrides": list(overrides), "commit": "0123456789abcdef"}
+    return {**told, "parameters": 1_234_567, **parts}
 
 
 def ablations(*cells):
-    about = {"commit": "0123456789abcdef", "machine": "A processor", "torch": "2.13"}
+    about = {"machine": "A processor", "torch": "2.13"}
     found = {f"{each['name']}-{each['seed']}": each for each in cells}
     return {"kind": "ablations", "config": "configs/office.yaml", "about": about, "cells": found}
 
