@@ -1,21 +1,18 @@
 """The generator as a beam search runs it: the same function in fewer and larger products, with nothing copied per beam.
 
-Beams are the query positions of the cross-attention, over one set of keys and values per user; where histories are
-short, the query and output maps go into these. Self-attention looks up the few steps before in tables with one row
-for each beam of the step, by a beam's ancestors, so no cache is reordered. What the first layer makes of a code
-before it looks at anything else is the same for every beam, and kept. `Generator`'s own `read_history` and
-`next_code_logits` are the plain twins, equal up to float32 rounding.
+Beams are the query positions of the cross-attention, over one set of keys and values per user. Self-attention looks up
+the few steps before in tables with one row for each beam of the step, by a beam's ancestors, so no cache is reordered.
+What the first layer makes of a code before it looks at anything else is the same for every beam, and kept.
+`Generator`'s own `read_history` and `next_code_logits` are the plain twins, equal up to float32 rounding.
 """
 
 import copy
 from functools import cached_property
-from itertools import starmap
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from genrec.generator.encoder import Encoded
 from genrec.generator.folded import (
@@ -24,54 +21,27 @@ from genrec.generator.folded import (
     FoldedSelfAttention,
     Map,
     centred,
-    output_map,
-    query_scale,
 )
+from genrec.generator.folded_cross_attention import FoldedCrossAttention, LongHistory, ShortHistory, ShortWeights
 from genrec.generator.layers import DecoderLayer, EncoderLayer
 from genrec.generator.model import Generator
-
-
-class CrossWeights(NamedTuple):
-    """A layer's cross-attention as it is for long histories."""
-
-    query: Map
-    key_value: Float[Tensor, "width 2*width"]
-    output: Float[Tensor, "width width"]
-
-
-class ShortWeights(NamedTuple):
-    """The cross-attention of all layers, folded into keys and values of short histories."""
-
-    key_value: Float[Tensor, "width layers*2*heads*width"]
-    """What makes of a history's state, for each head, that with which a beam's state is multiplied, and that which a
-    head that looks at it adds to a beam's state."""
-    bias: Float[Tensor, "width layers*heads"]
-    """What makes of it the part of the score that does not depend on the beam."""
 
 
 class FoldedDecoderLayer(NamedTuple):
     """One decoder layer."""
 
     own: FoldedSelfAttention
-    cross: CrossWeights
+    cross: FoldedCrossAttention
     feed_forward: FoldedFeedForward
 
-
-class ShortHistory(NamedTuple):
-    """A layer's cross-attention as two products with the beams' states: scores of every head and state, and outputs."""
-
-    keys: Float[Tensor, "batch width heads*states"]
-    bias: Float[Tensor, "batch 1 heads*states"]
-    """-inf where a state is padding."""
-    values: Float[Tensor, "batch heads*states width"]
-
-
-class LongHistory(NamedTuple):
-    """A layer's keys and values, where folding them would make more work than it saves."""
-
-    keys: Float[Tensor, "batch heads states head_dim"]
-    values: Float[Tensor, "batch heads states head_dim"]
-    bias: Float[Tensor, "batch 1 1 states"]
+    @classmethod
+    def of(cls, layer: DecoderLayer) -> "FoldedDecoderLayer":
+        """The folded weights of the layer."""
+        return cls(
+            FoldedSelfAttention.of(layer.self_norm, layer.self_attention),
+            FoldedCrossAttention.of(layer.cross_norm, layer.cross_attention),
+            FoldedFeedForward.of(layer.feed_forward_norm, layer.feed_forward),
+        )
 
 
 class ReadHistory(NamedTuple):
@@ -115,13 +85,14 @@ class SearchModel:
         self.generator = generator
         self.num_heads = generator.config.num_heads
         self.width = generator.config.width
-        decoder = [layer for layer in generator.layers if isinstance(layer, DecoderLayer)]
         with torch.no_grad():
             self.encoder_layers = [
                 FoldedEncoderLayer.of(layer) for layer in generator.encoder.layers if isinstance(layer, EncoderLayer)
             ]
-            self.layers = [_folded(layer) for layer in decoder]
-            self.short = _short_weights(decoder)
+            self.layers = [
+                FoldedDecoderLayer.of(layer) for layer in generator.layers if isinstance(layer, DecoderLayer)
+            ]
+            self.short = ShortWeights.of([layer.cross for layer in self.layers])
             self.heads = [
                 Map.after_norm(generator.norm, head.weight, head.bias)
                 for head in generator.heads
@@ -159,9 +130,9 @@ class SearchModel:
         """What the search needs of an encoded history."""
         hidden = ~encoded.visible[:, 0, :]
         bias = encoded.states.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
-        is_short = self.num_heads * encoded.states.shape[1] <= 2 * self.width
-        read = self._short if is_short else self._long
-        return ReadHistory(encoded.summary, read(encoded.states, bias))
+        if self.num_heads * encoded.states.shape[1] <= 2 * self.width:
+            return ReadHistory(encoded.summary, self.short.read(encoded.states, bias))
+        return ReadHistory(encoded.summary, tuple(layer.cross.read(encoded.states, bias) for layer in self.layers))
 
     def item_logits(
         self, summary: Float[Tensor, "histories width"], history: Int[Tensor, "histories items_read"]
@@ -202,7 +173,7 @@ class SearchModel:
             kept.append(KeyValue(*key_value))
             past = [step[number] for step in written.key_values]
             rows = self._self_attention(layer.own, rows, query, [*past, kept[-1]], written.ancestors, room)
-            rows = self._cross_attention(layer.cross, rows.view(shape), history).flatten(0, 1)
+            rows = layer.cross.attended(rows.view(shape), history).flatten(0, 1)
             rows = layer.feed_forward(rows)
         logits = self.heads[len(written.key_values)](rows).view(*shape[:2], -1)
         return logits, Written((*written.key_values, tuple(kept)), written.ancestors)
@@ -264,64 +235,3 @@ class SearchModel:
         keys, values = room.view(*room.shape[:3], self.num_heads, -1)
         share = keys.mul_(query.view(keys.shape[1:])).sum(-1, keepdim=True).softmax(0)
         return torch.addmm(rows, values.mul_(share).sum(0).flatten(1), weights.output)
-
-    def _cross_attention(
-        self,
-        weights: CrossWeights,
-        states: Float[Tensor, "batch beams width"],
-        history: ShortHistory | LongHistory,
-    ) -> Float[Tensor, "batch beams width"]:
-        if isinstance(history, ShortHistory):
-            scores = torch.baddbmm(history.bias, weights.query.norm(states), history.keys)
-            share = scores.unflatten(-1, (self.num_heads, -1)).softmax(-1).flatten(2)
-            return torch.baddbmm(states, share, history.values)
-        rows = states.flatten(0, 1)
-        query = self._by_head(weights.query(rows).view(states.shape))
-        read = scaled_dot_product_attention(query, history.keys, history.values, attn_mask=history.bias, scale=1.0)
-        return torch.addmm(rows, read.transpose(1, 2).reshape(rows.shape), weights.output).view(states.shape)
-
-    def _short(
-        self, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
-    ) -> tuple[ShortHistory, ...]:
-        layers, heads, (batch, length, width) = len(self.layers), self.num_heads, states.shape
-        mixed = (states @ self.short.key_value).view(batch, length, layers, 2, heads, width)
-        keys, values = mixed.permute(3, 2, 0, 4, 1, 5).reshape(2, layers, batch, heads * length, width)
-        scores = (states @ self.short.bias).view(batch, length, layers, heads).permute(2, 0, 3, 1) + bias[:, None]
-        biases = scores.reshape(layers, batch, 1, heads * length)
-        return tuple(starmap(ShortHistory, zip(keys.transpose(2, 3), biases, values, strict=True)))
-
-    def _long(
-        self, states: Float[Tensor, "batch length width"], bias: Float[Tensor, "batch length"]
-    ) -> tuple[LongHistory, ...]:
-        mixed = ((states @ layer.cross.key_value).chunk(2, dim=-1) for layer in self.layers)
-        return tuple(LongHistory(self._by_head(key), self._by_head(value), bias[:, None, None]) for key, value in mixed)
-
-    def _by_head(self, states: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch heads length head_dim"]:
-        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-def _folded(layer: DecoderLayer) -> FoldedDecoderLayer:
-    cross = layer.cross_attention
-    return FoldedDecoderLayer(
-        FoldedSelfAttention.of(layer.self_norm, layer.self_attention),
-        CrossWeights(
-            Map.after_norm(layer.cross_norm, cross.query.weight * query_scale(cross)),
-            cross.key_value.weight.T.contiguous(),
-            output_map(cross),
-        ),
-        FoldedFeedForward.of(layer.feed_forward_norm, layer.feed_forward),
-    )
-
-
-def _short_weights(layers: list[DecoderLayer]) -> ShortWeights:
-    """The query maps folded into the keys, and the output maps into the values."""
-    key_values, biases = [], []
-    for layer in layers:
-        heads = layer.cross_attention.num_heads
-        query, key_value, output = _folded(layer).cross
-        key, value = key_value.unflatten(1, (2, heads, -1)).unbind(1)
-        keys = torch.einsum("ihd,whd->ihw", key, query.matrix.unflatten(1, (heads, -1)))
-        values = torch.einsum("ihd,hdw->ihw", value, output.unflatten(0, (heads, -1)))
-        key_values.append(torch.stack([keys, values], dim=1).flatten(1))
-        biases.append(torch.einsum("ihd,hd->ih", key, query.bias.unflatten(0, (heads, -1))))
-    return ShortWeights(torch.cat(key_values, 1), torch.cat(biases, 1))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from genrec.generator.beam_search import beam_search
-from genrec.generator.search_model import LongHistory, SearchModel, ShortHistory
+from genrec.generator.folded_cross_attention import LongHistory, ShortHistory
+from genrec.generator.search_model import SearchModel
 from trie import DenyRows
 
 search_loop = beam_search.__wrapped__  # without the decorator, which the compiler does not see through
