@@ -59,8 +59,11 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
     "no item loss": ("training.loss.item_weight=0", "recommendation.rank=codes"),
     "sampled item loss, 256": ("training.loss.item_negatives=256",),
     "no distillation": ("training.loss.distillation=0",),
+    "label smoothing .1 of codes instead of distillation": (
+        "training.loss.label_smoothing=0.1",
+        "training.loss.distillation=0",
+    ),
     "distillation alone": ("training.loss.distillation=1",),
-    "label smoothing .1 of codes": ("training.loss.label_smoothing=0.1", "training.loss.distillation=0"),
     "label smoothing .1 of items": ("training.loss.item_label_smoothing=0.1",),
     "softmax over the whole level": ("training.loss.softmax=level", "recommendation.score=joint"),
     "APAO pointwise": ("training.loss.prefix.kind=pointwise", "training.loss.prefix.beta=0.3"),
@@ -99,7 +102,7 @@ def main() -> None:
     for cell in cells_of(options.only, options.variant, seeds):
         overrides = [*shared, f"embeddings.file={vectors}", *cell.overrides, f"seed={cell.seed}"]
         folder = out / cell.key.replace(" ", "-").replace(",", "")
-        found[cell.key] = measured(options.config, folder, cell, overrides)
+        found[cell.key] = unless_the_same(found.get(cell.key), measured(options.config, folder, cell, overrides))
         if options.json:
             atomic_json(options.json, {**report, "about": about, "mean": summarise(found.values()), "cells": found})
     print_table(summarise(found.values()), markdown=options.markdown)
@@ -135,6 +138,11 @@ def measured(config: str, folder: Path, cell: Cell, overrides: Sequence[str]) ->
         "parameters": metrics["parameters"],
         "train_seconds": metrics["seconds"]["train"],
     }
+
+
+def unless_the_same(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was measured now; the earlier one, with its commit, where nothing was done anew."""
+    return earlier if earlier is not None and {**now, "commit": earlier.get("commit")} == earlier else now
 
 
 def summarise(cells: Any) -> list[dict[str, Any]]:

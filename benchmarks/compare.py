@@ -1,7 +1,7 @@
 """Two models user by user: differences of their figures, with 95 % intervals of a bootstrap that is paired per user.
 
     python -m benchmarks.compare RUN_A RUN_B                       # two runs on the same data
-    python -m benchmarks.compare A-0 B-0 A-1 B-1 A-2 B-2           # pairs by seed: averaged per user first
+    python -m benchmarks.compare A-0 B-0 A-1 B-1 A-2 B-2           # pairs by seed, which are drawn as users are
     python -m benchmarks.compare RUN RUN --method transitions --second-method generator
     python -m benchmarks.compare RUN/baselines/sasrec RUN --method sasrec --second-method generator
 
@@ -51,7 +51,7 @@ def main() -> None:
 def compare(
     first: Sequence[Path], second: Sequence[Path], methods: tuple[str, str], *, resamples: int, seed: int
 ) -> dict[str, Difference]:
-    """Figure -> difference; the runs of a side, one a seed, are averaged per user before anything is drawn.
+    """Figure -> difference of the means; the runs of a side are one a seed.
 
     Raises:
         InputError: the runs were not evaluated on the same users and targets, or one lacks the method.
@@ -60,7 +60,7 @@ def compare(
     for run, figures in zip((*first, *second), (*sides[0], *sides[1]), strict=True):
         _check_same_cases(first[0], sides[0][0], run, figures)
     per_user = [
-        _mean([figures_of(figures, method) for figures in side]) for side, method in zip(sides, methods, strict=True)
+        _by_seed([figures_of(figures, method) for figures in side]) for side, method in zip(sides, methods, strict=True)
     ]
     common = [name for name in per_user[0] if name in per_user[1]]
     pair = [{name: side[name] for name in common} for side in per_user]
@@ -89,17 +89,19 @@ def figures_of(run: CaseFigures, method: str) -> PerUser:
 
 def as_table(differences: dict[str, Difference]) -> str:
     """One line a figure; a star marks an interval without zero."""
-    lines = [f"{'':<34}{'first':>9}{'second':>9}{'change':>10}   95 % interval"]
-    for name, (first, second, difference, low, high) in differences.items():
-        star = " *" if low > 0 or high < 0 else ""
-        lines.append(f"{name:<34}{first:>9.4f}{second:>9.4f}{difference:>+10.4f}   {low:+.4f} .. {high:+.4f}{star}")
+    lines = [f"{'':<34}{'first':>9}{'second':>9}{'change':>10}   95 % interval        by seed"]
+    for name, (first, second, difference, low, high, by_seed) in differences.items():
+        star = " *" if low > 0 or high < 0 else "  "
+        seeds = " ".join(f"{change:+.4f}" for change in by_seed) if len(by_seed) > 1 else ""
+        line = f"{name:<34}{first:>9.4f}{second:>9.4f}{difference:>+10.4f}   {low:+.4f} .. {high:+.4f}{star} {seeds}"
+        lines.append(line.rstrip())
     return "\n".join(lines)
 
 
-def _mean(seeds: Sequence[PerUser]) -> PerUser:
-    """Of figures that all the seeds have."""
+def _by_seed(seeds: Sequence[PerUser]) -> dict[str, Float64[ndarray, "seeds users"]]:
+    """The figures that all the seeds have."""
     common = [name for name in seeds[0] if all(name in seed for seed in seeds)]
-    return {name: np.mean([seed[name] for seed in seeds], axis=0) for name in common}
+    return {name: np.stack([seed[name] for seed in seeds]) for name in common}
 
 
 def _check_same_cases(first: Path, of_first: CaseFigures, run: Path, figures: CaseFigures) -> None:

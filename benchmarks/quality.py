@@ -24,6 +24,7 @@ from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases
 from genrec.progress import for_terminal
 from genrec.recommendation.loading import RANKING_FILE
+from genrec.report.training_curves import curves_of, read_log
 
 PROTOCOLS = ("validation", "test", "test_history_filtered", "test_codes", "test_codes_history_filtered")
 FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
@@ -60,9 +61,8 @@ def run_seed(options: argparse.Namespace, seed: int, baselines: Sequence[str]) -
 
 def curve(folder: Path) -> list[dict[str, float]]:
     """How a trained baseline came along: its validations, and the processor time that they were reached in."""
-    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    found = {line["step"]: line for line in lines if line["event"] == "validated"}
-    return [{name: line[name] for name in ("epoch", "step", "cpu_seconds", "ndcg@10")} for line in found.values()]
+    validated = curves_of(read_log(folder / "log.jsonl")).validated
+    return [{name: line[name] for name in ("epoch", "step", "cpu_seconds", "ndcg@10")} for line in validated]
 
 
 def about(options: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:

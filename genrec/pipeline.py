@@ -102,7 +102,7 @@ def _check_earlier_run(config: ExperimentConfig, folder: RunFolder) -> None:
     if earlier.resolve() == folder.path.resolve():
         raise ConfigError(f"earlier_run is {folder.path}, the run itself; choose another folder with --out")
     if earlier.exists():
-        sections = {name: getattr(config, name) for name in ("embeddings", "tokenizer", "generator")}
+        sections = {name: getattr(config, name) for name in ("data", "embeddings", "tokenizer", "generator")}
         check_same_choices(str(earlier), **sections)
 
 

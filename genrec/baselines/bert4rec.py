@@ -31,7 +31,7 @@ def _training() -> LoopConfig:
     return LoopConfig(
         epochs=400,
         validate_every_epochs=5,
-        patience=20,
+        patience=80,
         optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01, warmup_steps=100),
     )
 

@@ -34,7 +34,7 @@ def _training() -> LoopConfig:
     return LoopConfig(
         epochs=100,
         validate_every_epochs=2,
-        patience=8,
+        patience=50,  # none: all baselines end at the end of their learning rate, as the generator does
         optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.5, warmup_steps=100),
     )
 

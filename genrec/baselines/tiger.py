@@ -1,8 +1,8 @@
 """TIGER: transformers' T5 from semantic IDs to semantic IDs (Rajput et al. 2023, 2305.05065).
 
 The encoder reads every code of the newest items as a token, the decoder writes the codes of the next item; every
-target has a row of its own. Sizes and optimiser are those of the best independently verified recipe rather than the
-paper's, and there is no token for the user.
+target has a row of its own. Sizes are the paper's, the optimiser is that of the best independently verified recipe,
+and there is no token for the user. Items of the history are filtered out of what the beams end at, as it is usual.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ from genrec.training.optimizer import OptimizerConfig
 
 def _training() -> LoopConfig:
     return LoopConfig(
-        epochs=60,
+        epochs=30,
         batch_size=256,
         validate_every_epochs=1,
-        patience=6,
+        patience=30,
         validation_users=1000,
         optimizer=OptimizerConfig(learning_rate=3e-4, weight_decay=0.035, warmup_steps=500),
     )

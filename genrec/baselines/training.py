@@ -22,9 +22,10 @@ from genrec.data.splits import Cases, Splits, sampled_numbers, test_cases, valid
 from genrec.evaluation.case_figures import PROTOCOLS, CaseFigures
 from genrec.evaluation.evaluate import turns_of
 from genrec.evaluation.metrics import Places, expected_metrics_at
-from genrec.evaluation.scorers import scorer_metrics, scorer_places
+from genrec.evaluation.scorers import scorer_metrics, scorer_places, unfiltered_places
 from genrec.progress import Progress
 from genrec.training.checkpoint import CheckpointFolder, TrainingState, save_tensors
+from genrec.training.loop_config import LoopConfig
 from genrec.training.trainer import Trainer
 from genrec.training.watcher import RunWatcher
 
@@ -88,7 +89,7 @@ def train_baseline(
         atomic_write(folder.path / MODEL_FILE, lambda path: save_tensors(model.state_dict(), path))
         figures, of_cases = _measured(model, inputs, folder.path.name, progress)
         of_cases.write(folder.path)
-        atomic_json(folder.metrics, {**figures, **_about(model, state, accelerator)})
+        atomic_json(folder.metrics, {**figures, **_about(model, state, baseline.training, accelerator)})
         folder.append_log({"event": "trained to the end", "step": state.step, "ended_by": state.ended_by})
     return state
 
@@ -115,7 +116,7 @@ def _validate(
     """Metrics without the history filter; every process scores a share of the cases, and each is counted once."""
     assert isinstance(model, ScoringModel)
     turns = turns_of(accelerator, interactions, cases, batch_size=_CASES_PER_TURN, between=between)
-    mine = [scorer_places(model, interactions, turn).unfiltered for turn in turns]
+    mine = [unfiltered_places(model, interactions, turn) for turn in turns]
     best, worst = (np.concatenate(parts) for parts in zip(*gather_object(mine), strict=True))
     return expected_metrics_at(Places(best, worst), (10,))
 
@@ -141,11 +142,13 @@ def _measured(
     return figures, CaseFigures.of(interactions, tested, tested_places)
 
 
-def _about(model: nn.Module, state: TrainingState, accelerator: Accelerator) -> dict[str, Any]:
+def _about(model: nn.Module, state: TrainingState, training: LoopConfig, accelerator: Accelerator) -> dict[str, Any]:
     """What the figures cost.
 
-    `converged`: the training was not cut short by its time limit, and it ended later than its best validation.
+    `converged`: the training ended later than its best validation, neither for want of time nor, by patience, while its
+    learning rate was still high.
     """
+    annealed = state.ended_by == "epochs" or training.optimizer.final_share == 1
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seconds": state.seconds,
@@ -156,7 +159,7 @@ def _about(model: nn.Module, state: TrainingState, accelerator: Accelerator) -> 
         "steps": state.step,
         "best_step": state.best_step,
         "ended_by": state.ended_by,
-        "converged": state.ended_by != "time" and state.validations_since_best > 0,
+        "converged": annealed and state.ended_by != "time" and state.validations_since_best > 0,
     }
 
 

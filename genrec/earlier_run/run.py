@@ -19,6 +19,7 @@ from genrec.artifacts import RunFolder
 from genrec.atomic_files import atomic_json, read_json
 from genrec.data.catalogue import Catalogue
 from genrec.data.embeddings import EmbeddingConfig
+from genrec.data.sources import DataConfig
 from genrec.errors import ArtifactError, ConfigError
 from genrec.fingerprints import fingerprint, plain
 from genrec.generator.config import GeneratorOptions
@@ -107,10 +108,14 @@ def earlier_state(run: RunFolder, path: str, stage: str) -> str:
 
 
 def check_same_choices(
-    path: str, *, embeddings: EmbeddingConfig, tokenizer: TokenizerConfig, generator: GeneratorOptions
+    path: str, *, data: DataConfig, embeddings: EmbeddingConfig, tokenizer: TokenizerConfig, generator: GeneratorOptions
 ) -> None:
-    """`ConfigError` with all choices that make codes or weights of another form than the earlier run's."""
+    """`ConfigError` with all choices that make codes or weights of another form than the earlier run's.
+
+    Or a split by which the earlier run has learned from what is validation or test now.
+    """
     earlier = FinishedRun.read(RunFolder.open(path))
+    _check_nothing_leaks(path, earlier.section("data", DataConfig), data)
     choices = {
         "embeddings": (plain(earlier.section("embeddings", EmbeddingConfig)), plain(embeddings)),
         "tokenizer": (plain(earlier.section("tokenizer", TokenizerConfig).used()), plain(tokenizer.used())),
@@ -130,6 +135,21 @@ def check_same_choices(
             f"earlier_run: {path} was made with other choices, and its codes and weights stay as they are; choose the "
             "same, or start anew without earlier_run:\n" + "\n".join(wrong)
         )
+
+
+def _check_nothing_leaks(path: str, before: DataConfig, now: DataConfig) -> None:
+    if before.split != now.split:
+        raise ConfigError(
+            f"earlier_run: {path} was split by {before.split}, this run by {now.split}, so the weights would know a "
+            f"part of its validation and test; choose data.split: {before.split}"
+        )
+    if now.split == "global_time":
+        assert before.validation_from_unix_s is not None and now.validation_from_unix_s is not None
+        if now.validation_from_unix_s < before.validation_from_unix_s:
+            raise ConfigError(
+                f"earlier_run: {path} was trained on everything before {before.validation_from_unix_s}, and the "
+                f"validation begins at {now.validation_from_unix_s}; choose data.validation_from_unix_s no earlier"
+            )
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

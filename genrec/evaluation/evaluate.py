@@ -23,14 +23,16 @@ class EvaluationConfig:
     """What the last stage measures."""
 
     baselines: tuple[Literal["popularity", "transitions", "item_knn"], ...] = ("popularity", "transitions", "item_knn")
-    beam_size: int = 50
-    """Candidates per case."""
+    beam_size: int | None = None
+    """Of the search that is measured; None: `recommendation.beam_size`, so that what is measured is what is served."""
     survival_beam_sizes: tuple[int, ...] = (10, 20, 50)
     """Widths for which it is measured how long the targets' prefixes stay in the beam; each is a search of its own."""
 
     def __post_init__(self) -> None:
-        if self.beam_size < 50:
-            raise ValueError(f"beam_size must be at least 50, since candidates@50 is reported; got {self.beam_size}")
+        if self.beam_size is not None and self.beam_size < 1:
+            raise ValueError(
+                f"beam_size must be at least 1, or null for recommendation.beam_size; got {self.beam_size}"
+            )
         if not self.survival_beam_sizes or min(self.survival_beam_sizes) < 1:
             raise ValueError(f"survival_beam_sizes must be widths of at least 1, got {self.survival_beam_sizes}")
 

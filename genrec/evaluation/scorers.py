@@ -82,8 +82,21 @@ def scorer_places(
     progress: Callable[[int, int], None] | None = None,
 ) -> ScorerPlaces:
     """Places of every case's target; see `scorer_standings`."""
-    standings = scorer_standings(scorer, interactions, cases, batch_size=batch_size, progress=progress)
-    return ScorerPlaces(standings.unfiltered.places, standings.history_filtered.places)
+    unfiltered, history_filtered = [], []
+    for histories, targets, scores in _scored(scorer, interactions, cases, batch_size, progress):
+        unfiltered.append(target_places(scores, targets))
+        history_filtered.append(target_places(without(scores, histories), targets))
+    return ScorerPlaces(_joined(unfiltered), _joined(history_filtered))
+
+
+def unfiltered_places(scorer: Scorer, interactions: Interactions, cases: Cases, *, batch_size: int = 256) -> Places:
+    """Those of `scorer_places` without a filter, at less than half the cost beside the scores."""
+    return _joined(
+        [
+            target_places(scores, targets)
+            for _, targets, scores in _scored(scorer, interactions, cases, batch_size, None)
+        ]
+    )
 
 
 def scorer_standings(
@@ -102,35 +115,41 @@ def scorer_standings(
     Raises:
         ValueError: there is no case, or `batch_size` is below 1.
     """
-    if not len(cases.ends) or batch_size < 1:
-        raise ValueError(f"expected at least one case and batch_size >= 1, got {len(cases.ends)} and {batch_size}")
     unfiltered, history_filtered = [], []
-    for start, batch in _batches(cases, batch_size):
-        histories = [
-            interactions.items[interactions.offsets[user] : end]
-            for user, end in zip(batch.users, batch.ends, strict=True)
-        ]
-        targets = interactions.items[batch.ends]
-        scores = scorer.scores(histories)
+    for histories, targets, scores in _scored(scorer, interactions, cases, batch_size, progress):
         unfiltered.append(_standing(scores, targets))
         history_filtered.append(_standing(without(scores, histories), targets))
+    return ScorerStandings(_together(unfiltered), _together(history_filtered))
+
+
+def _scored(
+    scorer: Scorer,
+    interactions: Interactions,
+    cases: Cases,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[list[Int[ndarray, " _"]], Int[ndarray, " batch"], Float32[ndarray, "batch items"]]]:
+    """Histories, targets and all scores, a batch of cases at a time."""
+    if not len(cases.ends) or batch_size < 1:
+        raise ValueError(f"expected at least one case and batch_size >= 1, got {len(cases.ends)} and {batch_size}")
+    for start in range(0, len(cases.ends), batch_size):
+        batch = cases.at(slice(start, start + batch_size))
+        begins = interactions.offsets[batch.users]
+        histories = [interactions.items[begin:end] for begin, end in zip(begins, batch.ends, strict=True)]
+        yield histories, interactions.items[batch.ends], scorer.scores(histories)
         if progress:
             progress(start + len(batch.ends), len(cases.ends))
-    return ScorerStandings(_joined(unfiltered), _joined(history_filtered))
 
 
 def _standing(scores: Float32[ndarray, "cases items"], targets: Int[ndarray, " cases"]) -> Standing:
     return Standing(target_places(scores, targets), times_listed_by_scores(scores))
 
 
-def _batches(cases: Cases, batch_size: int) -> Iterator[tuple[int, Cases]]:
-    for start in range(0, len(cases.ends), batch_size):
-        yield start, cases.at(slice(start, start + batch_size))
-
-
-def _joined(batches: Sequence[Standing]) -> Standing:
-    places = Places(
-        best=np.concatenate([batch.places.best for batch in batches]),
-        worst=np.concatenate([batch.places.worst for batch in batches]),
-    )
+def _together(batches: Sequence[Standing]) -> Standing:
+    places = _joined([batch.places for batch in batches])
     return Standing(places, np.sum([batch.times_listed for batch in batches], axis=0))
+
+
+def _joined(batches: Sequence[Places]) -> Places:
+    best, worst = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Places(best, worst)

@@ -88,7 +88,7 @@ def _measure_generator(
                 tested.interactions,
                 part,
                 exclude_history=name.endswith("_history_filtered"),
-                beam_size=config.beam_size,
+                beam_size=config.beam_size or recommender.config.beam_size,
                 progress=bar,
             )
         figures |= _generator_figures(ranks, name, by_codes=by_codes)

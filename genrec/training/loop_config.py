@@ -15,7 +15,8 @@ class LoopConfig:
     batch_size: int = 128
     """Windows per optimiser step, all processes together."""
     gradient_accumulation: int = 1
-    """Parts that a batch is computed in, to save memory; the update is the same."""
+    """Parts that a batch is computed in, to save memory; but for what dropout, BERT4Rec's masks and single negatives
+    draw, the update is the same."""
     mixed_precision: Literal["fp32", "bf16"] = "fp32"
     validate_every_epochs: int = 5
     patience: int = 4

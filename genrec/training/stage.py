@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import InitProcessGroupKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, gather_object
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
@@ -29,6 +29,7 @@ from genrec.evaluation.blend_weights import BLEND_WEIGHTS, BlendChoice, best_wei
 from genrec.evaluation.evaluate import turns_of
 from genrec.evaluation.metrics import metrics_at
 from genrec.generator.config import GeneratorConfig, GeneratorOptions
+from genrec.generator.losses import LossConfig
 from genrec.generator.model import Generator
 from genrec.generator.prefixes import Prefixes
 from genrec.manifests import write_manifest
@@ -79,7 +80,10 @@ def make_accelerator(training: LoopConfig, folder: Path) -> Accelerator:
         mixed_precision=wanted,
         log_with=training.tracker,
         project_dir=str(folder / "tracking"),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=_LONGEST_WAIT),
+            DistributedDataParallelKwargs(broadcast_buffers=False),  # they are the items' codes, which never change
+        ],
     )
 
 
@@ -102,6 +106,7 @@ def train_generator(
     elif plan.training.content_start and inputs.content is not None:
         scale, width = plan.training.content_start, plan.generator.width
         generator.embedding.start_at(content_start(inputs.content, scale=scale, width=width))
+    freeze_unused(generator, plan.training.loss)
     # the objective looks codes up in it, also where accelerate moves only a sharded copy of the model
     generator.vocabulary.to(accelerator.device)
     checkpoints = CheckpointFolder(
@@ -144,6 +149,12 @@ def new_generator(semantic_ids: SemanticIDs, options: GeneratorOptions) -> Gener
     generator = Generator(config)
     generator.vocabulary.set_codes(torch.from_numpy(semantic_ids.codes))
     return generator
+
+
+def freeze_unused(generator: Generator, loss: LossConfig) -> None:
+    """Leave out of the training what no loss reaches: several processes wait for the gradients of all the rest."""
+    if loss.item_weight == 0 and generator.repeat_bias is not None:
+        generator.repeat_bias.requires_grad_(False)
 
 
 def training_data(sequences: SequenceFile, options: GeneratorOptions) -> StoredWindows:

@@ -48,11 +48,11 @@ def test_figures_of_one_pair_are_those_of_its_users(runs):
     assert found["beam of 50, after code 3 of 3"][:3] == (0.5, 0.75, 0.25)
 
 
-def test_seeds_are_averaged_per_user_before_anything_is_drawn(runs):
+def test_seeds_are_drawn_as_users_are(runs):
     found = compare(*runs, ("generator", "generator"), resamples=2000, seed=0)["test recall@10"]
-    assert found[:3] == (0.375, 0.625, 0.25)  # by user: 0, 1/2, 1/2, 0
-    draws = np.random.default_rng(0).integers(4, size=(2000, 4))
-    plain = np.array([0, 0.5, 0.5, 0])[draws].mean(axis=1)
+    assert found[:3] == (0.375, 0.625, 0.25) and found.by_seed == (0.25, 0.25)
+    changes, random = np.array([[0, 1, 0, 0], [0, 0, 1, 0]]), np.random.default_rng(0)
+    plain = [changes[random.integers(2, size=2)][:, random.integers(4, size=4)].mean() for _ in range(2000)]
     assert (found.low, found.high) == tuple(np.quantile(plain, [0.025, 0.975]))
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from genrec.baselines import sasrec
 from genrec.baselines.sasrec import SASRecConfig, one_negative_loss, original_sasrec, unseen_items
 from genrec.data.batches import Batch
 
@@ -66,9 +67,20 @@ def test_the_loss_with_one_negative_by_hand():
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_objective_with_one_negative_draws_none_of_its_window(model):
+def test_the_objective_with_one_negative_draws_none_of_its_window(model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        sasrec, "one_negative_loss", lambda *_, rows, negatives: drawn.append(negatives) or torch.zeros(())
+    )
+    for _ in range(30):
+        original_sasrec().objective().losses(model, BATCH)
+    of_targets = torch.stack(drawn).T  # 30 draws for each of the four targets, three in the first window
+    assert not set(of_targets[:3].flatten().tolist()) & {3, 5, 7, 1}
+    assert not set(of_targets[3].tolist()) & {2, 4}
+
+
+def test_an_untrained_model_is_as_unsure_about_one_negative_as_it_can_be(model):
     losses = original_sasrec().objective().losses(model, BATCH)
-    # logits near 0: both terms are log 2
     assert losses.total.item() / 4 == pytest.approx(2 * math.log(2), abs=0.1)
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,10 @@ import torch
 
 from genrec import Recommender
 from genrec.additions.add import add_items
-from genrec.earlier_run.run import EarlierRun
+from genrec.atomic_files import atomic_write
+from genrec.config import load_config, to_yaml
+from genrec.data.sources.config import DataConfig
+from genrec.earlier_run.run import EarlierRun, check_same_choices
 from genrec.earlier_run.weights import prefix_means, start_from
 from genrec.errors import ArtifactError, ConfigError, DataError
 from genrec.generator.config import GeneratorOptions
@@ -15,6 +19,10 @@ from genrec.recommendation.loading import load_generator
 from genrec.tokenization.fitted import FittedTokenizer
 from genrec.training.stage import new_generator
 from tokenizer import SemanticIDs
+
+
+def _by_time(begin):
+    return DataConfig(split="global_time", validation_from_unix_s=begin, test_from_unix_s=200)
 
 
 def ids_of(run):
@@ -101,6 +109,40 @@ def test_a_new_item_starts_at_the_mean_of_its_longest_shared_prefix():
         lengths = (known == codes).cumprod(axis=1).sum(axis=1)
         expected = vectors[torch.from_numpy(lengths == lengths.max())].mean(0)
         torch.testing.assert_close(vector, expected)
+
+
+@pytest.mark.parametrize(
+    ("earlier_split", "split", "message"),
+    [
+        (DataConfig(), _by_time(100), "was split by leave_one_out, this run by global_time"),
+        (_by_time(100), DataConfig(), "was split by global_time, this run by leave_one_out"),
+        (_by_time(100), _by_time(99), "trained on everything before 100, and the validation begins at 99"),
+    ],
+)
+def test_what_is_validation_or_test_now_must_not_be_what_the_earlier_run_learned_from(
+    finished, tmp_path, earlier_split, split, message
+):
+    earlier = with_data(finished, tmp_path / "earlier", earlier_split)
+    with pytest.raises(ConfigError, match=message):
+        check_same_choices(str(earlier), data=split, **choices_of(earlier))
+
+
+@pytest.mark.parametrize(("earlier_split", "split"), [(DataConfig(), DataConfig()), (_by_time(100), _by_time(101))])
+def test_a_later_or_the_same_split_goes_on_from_an_earlier_run(finished, tmp_path, earlier_split, split):
+    earlier = with_data(finished, tmp_path / "earlier", earlier_split)
+    check_same_choices(str(earlier), data=split, **choices_of(earlier))
+
+
+def with_data(finished, folder, data):
+    """A copy of a run that says it was made of this data."""
+    config = load_config(finished / "config.yaml")
+    atomic_write(shutil.copytree(finished, folder) / "config.yaml", to_yaml(replace(config, data=data)).encode())
+    return folder
+
+
+def choices_of(run):
+    config = load_config(run / "config.yaml")
+    return {name: getattr(config, name) for name in ("embeddings", "tokenizer", "generator")}
 
 
 def test_the_newer_run_lives_without_the_earlier_one(finished, shop, make_run, tmp_path):

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from genrec.data.batches import sequence_windows
 from genrec.data.epochs import HeldWindows
-from genrec.generator.config import GeneratorConfig
+from genrec.generator.config import GeneratorConfig, GeneratorOptions
 from genrec.generator.losses import LossConfig
 from genrec.generator.model import Generator
 from genrec.generator.prefix_losses import PrefixLossConfig
@@ -30,6 +30,7 @@ from genrec.generator.prefixes import Prefixes
 from genrec.training.checkpoint import CheckpointFolder
 from genrec.training.generator_objective import GeneratorObjective
 from genrec.training.loop_config import TrainingConfig
+from genrec.training.stage import freeze_unused
 from genrec.training.trainer import Trainer
 from trie import PrefixTrie
 
@@ -38,6 +39,7 @@ losses = {
     "sampled": LossConfig(item_negatives=12),
     "pointwise": LossConfig(prefix=PrefixLossConfig(kind="pointwise", eta=0.5)),
     "pairwise": LossConfig(prefix=PrefixLossConfig(kind="pairwise", eta=0.5, num_negatives=6, target_share=0.3)),
+    "codes": LossConfig(item_weight=0.0),
 }
 random = np.random.default_rng(0)
 lengths = random.integers(3, 12, size=101)
@@ -71,11 +73,13 @@ class Notes:
 
 def train(folder, kind, gradient_accumulation, stops):
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(level_sizes=(5, 8, 3), num_items=40, **sizes))
+    options = GeneratorOptions(**sizes)
+    generator = Generator(GeneratorConfig.from_options(options, level_sizes=(5, 8, 3), num_items=40, fingerprint="a"))
     generator.vocabulary.set_codes(torch.from_numpy(codes))
     config = TrainingConfig(
         epochs=14, batch_size=7, log_every_steps=1, gradient_accumulation=gradient_accumulation, loss=losses[kind]
     )
+    freeze_unused(generator, config.loss)
     shares = torch.from_numpy(data.target_shares(40))
     notes, norms = Notes(), []
     trainer = Trainer(
@@ -109,7 +113,7 @@ for folder, *job in jobs:
     train(Path(folder), *job)
 """
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-KINDS = ("sampled", "pointwise", "pairwise")
+KINDS = ("sampled", "pointwise", "pairwise", "codes")
 
 
 def job(folder, kind="sampled", gradient_accumulation=1, stops=False):
