@@ -37,6 +37,7 @@ REQUIRED = (
 PROTOCOLS = ("test", "test_history_filtered")
 FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
 _SHORT_FIGURES = ("recall@10", "ndcg@10")
+_ITEM_HEAD = "its item head over all items"
 _SASRECS = ("sasrec", "sasrec_content", "sasrec_one_negative")
 _SHORT_HEAD = (
     "| data, method | R@10 | N@10 | R@10, history filtered | N@10 | parameters | minutes |",
@@ -143,7 +144,7 @@ def short_section(results: Mapping[str, dict[str, Any]]) -> str:
 
 
 def short_rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Of the files of one data set: the first one's generator, the best SASRec, TIGER of any, the first's transitions.
+    """Of one data set's files: the first one's generator and item head, the best SASRec, TIGER of any, transitions.
 
     The best SASRec is that of the highest mean test NDCG@10 with the history filtered out, which favours it.
     """
@@ -151,7 +152,7 @@ def short_rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
     everything = [row for result in results for row in rows_of(result)]
     sasrecs = sorted((row for row in everything if row.method in _SASRECS), key=_filtered_ndcg)
     tigers = [row for row in everything if row.method == "tiger"]
-    generators = [row for row in first if row.method.startswith("generator")]
+    generators = [row for row in first if row.method.startswith(("generator", _ITEM_HEAD))]
     return [*generators, *sasrecs[-1:], *tigers[:1], *(row for row in first if row.method.startswith("transitions"))]
 
 
@@ -178,7 +179,7 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
     if any(run["test"] != run["test_codes"] for run in runs):
         rows.insert(0, Row(f"generator, blend{variant}", runs, **cost))
     if all("item_head" in run for run in runs):
-        rows.append(Row(f"its item head over all items{variant}", [run["item_head"] for run in runs], **cost))
+        rows.append(Row(f"{_ITEM_HEAD}{variant}", [run["item_head"] for run in runs], **cost))
     baselines = runs[0]["baselines"]
     trained = [name for name, figures in baselines.items() if "parameters" in figures]
     counting = [name for name in baselines if name not in trained]
