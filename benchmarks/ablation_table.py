@@ -1,12 +1,11 @@
 """What each choice is worth, as the tables of docs/ablations.md, from the JSONs of `benchmarks.ablations`."""
 
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import shown
+from benchmarks.figures import commits_shown, shown
 
 _HEAD = (
     "| choice | config | seeds | N@10, validation | change | in 50 | N@10, test | filtered | codes alone | size |",
@@ -40,20 +39,15 @@ def _table(name: str, result: Mapping[str, Any]) -> list[str]:
     default = _mean(by_change["default"], "validation", "ndcg@10")
     ordered = sorted(by_change, key=lambda each: (each != "default", -_mean(by_change[each], "validation", "ndcg@10")))
     data = Path(result["config"]).stem.capitalize()
+    commits = commits_shown(cell["commit"] for cells in by_change.values() for cell in cells)
     return [
         *_HEAD,
         *(_line(change, by_change[change], default) for change in ordered),
         "",
-        f"{data}; `python -m benchmarks.ablations {result['config']}` at {_commits(by_change)}, {about['machine']}, "
+        f"{data}; `python -m benchmarks.ablations {result['config']}` at {commits}, {about['machine']}, "
         f"torch {about['torch']} (`benchmarks/results/{name}`).",
         "",
     ]
-
-
-def _commits(by_change: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What the cells were run at, most of them first: "a1b2c3d4e (12), 5f6a7b8c9 (1)"; one alone without its count."""
-    counts = Counter(cell["commit"][:9] for cells in by_change.values() for cell in cells)
-    return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{each} ({n})" for each, n in counts.most_common())
 
 
 def _line(change: str, cells: Sequence[Mapping[str, Any]], default: float) -> str:

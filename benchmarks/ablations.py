@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.figures import unless_the_same
 from benchmarks.machine import command_line, machine
 from benchmarks.tokenizer_quality import (
     Cell,
@@ -138,11 +139,6 @@ def measured(config: str, folder: Path, cell: Cell, overrides: Sequence[str]) ->
         "parameters": metrics["parameters"],
         "train_seconds": metrics["seconds"]["train"],
     }
-
-
-def unless_the_same(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was measured now; the earlier one, with its commit, where nothing was done anew."""
-    return earlier if earlier is not None and {**now, "commit": earlier.get("commit")} == earlier else now
 
 
 def summarise(cells: Any) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.figures import unless_the_same
 from benchmarks.machine import command_line, machine
 from genrec import Recommender, load_config, run_pipeline
 from genrec.atomic_files import read_json
@@ -35,7 +36,11 @@ def main() -> None:
     options = arguments().parse_args()
     torch.set_num_threads(options.threads)
     names = [name for name in options.baselines.split(",") if name]
-    runs = {int(seed): run_seed(options, int(seed), names) for seed in options.seeds.split(",")}
+    earlier = read_json(options.json).get("runs", {}) if options.json and options.json.exists() else {}
+    runs = {
+        int(seed): unless_the_same(earlier.get(seed), run_seed(options, int(seed), names))
+        for seed in options.seeds.split(",")
+    }
     summary = summarise(list(runs.values()))
     print_table(summary, next(iter(runs.values()))["baselines"])
     if options.json:
@@ -56,7 +61,7 @@ def run_seed(options: argparse.Namespace, seed: int, baselines: Sequence[str]) -
         assert figures is not None
         metrics["baselines"][name] = {**figures, "curve": curve(folder / "baselines" / name)}
     blend = read_json(folder / "generator" / RANKING_FILE)
-    return {**metrics, "blend": blend, "lists": check_lists(folder)}
+    return {"commit": machine()["commit"], **metrics, "blend": blend, "lists": check_lists(folder)}
 
 
 def curve(folder: Path) -> list[dict[str, float]]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.ablation_table import ablation_section
-from benchmarks.figures import shown
+from benchmarks.figures import commits_shown, shown
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
@@ -214,9 +214,10 @@ def made_by(name: str, result: Mapping[str, Any]) -> str:
     what = f"{run['users']:,} users, {run['items']:,} items, {result['protocol'].replace('_', '-')}"
     seeds = ("seed " if len(result["seeds"]) == 1 else "seeds ") + ", ".join(map(str, result["seeds"]))
     where = f"{result['machine']}, torch {result['torch']}"
+    commits = commits_shown(run.get("commit", result["commit"]) for run in result["runs"].values())
     remarks = f". {result['remarks']}" if result.get("remarks") else "."
     return (
-        f"- {data_name(result)}: {what}, {seeds}; `{result['command']}` at {result['commit'][:9]}, {where} "
+        f"- {data_name(result)}: {what}, {seeds}; `{result['command']}` at {commits}, {where} "
         f"(`benchmarks/results/{name}`){remarks}"
     )
 
