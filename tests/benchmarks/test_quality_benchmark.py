@@ -11,29 +11,18 @@ import torch
 from benchmarks import quality
 from benchmarks.results import read_results, rows_of
 
-SMALL = (
-    "data.world.num_items=80",
-    "data.world.num_users=60",
-    "tokenizer.codebook_size=8",
-    "generator.width=16",
-    "generator.num_heads=2",
-    "generator.feed_forward_dim=32",
-    "training.epochs=1",
-    "evaluation.survival_beam_sizes=[10]",
-)
-
 
 @pytest.fixture
-def measured(tmp_path, monkeypatch, capsys):
+def measured(small_world, tmp_path, monkeypatch, capsys):
     threads = torch.get_num_threads()
-    words = ["demo", *SMALL, "--seeds", "3", "--out", str(tmp_path / "runs"), "--json", str(tmp_path / "demo.json")]
-    monkeypatch.setattr(sys, "argv", ["quality", *words])
+    words = ["demo", *small_world, "--seeds", "3", "--out", str(tmp_path / "runs")]
+    monkeypatch.setattr(sys, "argv", ["quality", *words, "--json", str(tmp_path / "demo.json")])
     quality.main()
     assert torch.get_num_threads() == threads
     return tmp_path, json.loads((tmp_path / "demo.json").read_text()), capsys.readouterr().out
 
 
-def test_the_json_has_what_the_table_needs_and_the_runs_what_was_measured(measured):
+def test_the_json_has_what_the_table_needs_and_the_runs_what_was_measured(measured, small_world):
     folder, report, printed = measured
     assert list(read_results(folder)) == ["demo.json"]
     run = report["runs"]["3"]
@@ -47,7 +36,7 @@ def test_the_json_has_what_the_table_needs_and_the_runs_what_was_measured(measur
     assert "transitions test_history_filtered" in printed
     # the command that is written down asks for the same runs, threads included
     again = quality.arguments().parse_args(shlex.split(report["command"])[3:])
-    assert (again.config, tuple(again.overrides), again.seeds) == ("demo", SMALL, "3")
+    assert (again.config, tuple(again.overrides), again.seeds) == ("demo", small_world, "3")
     assert again.threads == report["threads"] == torch.get_num_threads()
 
 

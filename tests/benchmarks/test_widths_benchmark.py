@@ -7,19 +7,11 @@ from benchmarks import widths as benchmark
 from benchmarks.widths import PARTS, shown
 from genrec import run_pipeline
 
-SMALL = (
-    "data.world.num_items=80",
-    "data.world.num_users=60",
-    "tokenizer.codebook_size=8",
-    "generator.width=16",
-    "generator.num_heads=2",
-    "generator.feed_forward_dim=32",
-    "training.epochs=1",
-)
 
-
-def test_every_width_is_measured_and_the_whole_catalogue_is_what_the_item_head_finds(tmp_path, monkeypatch, capsys):
-    run = run_pipeline("demo", overrides=SMALL, out=tmp_path / "run", until="train").path
+def test_every_width_is_measured_and_the_whole_catalogue_is_what_the_item_head_finds(
+    small_world, tmp_path, monkeypatch, capsys
+):
+    run = run_pipeline("demo", overrides=small_world, out=tmp_path / "run", until="train").path
     words = [str(run), "--beams", "20,80", "--candidates", "20,80", "--users", "4", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", ["widths", *words, "--json", str(tmp_path / "widths.json")])
     benchmark.main()
