@@ -24,9 +24,10 @@ from benchmarks.exact import Histories, test_histories
 from benchmarks.machine import command_line, machine
 from genrec import Recommender
 from genrec.atomic_files import atomic_json
+from genrec.data.interactions import Interactions
 from genrec.data.prepared import Prepared, read_prepared
-from genrec.data.splits import test_cases, validation_cases
-from genrec.evaluation.blend_weights import best_weight, ranks_by_weight
+from genrec.data.splits import Cases, sampled_numbers, test_cases, validation_cases
+from genrec.evaluation.blend_weights import BLEND_WEIGHTS, best_weight, ranks_by_weight
 from genrec.evaluation.evaluate import rank_cases
 from genrec.evaluation.item_head import ItemHead
 from genrec.evaluation.metrics import metrics_at
@@ -57,47 +58,50 @@ def main() -> None:
     loaded, prepared = Recommender.from_pretrained(options.run), read_prepared(options.run)
     beams, candidates = ([int(text) for text in listed.split(",")] for listed in (options.beams, options.candidates))
     widths = [Width(beam, items) for beam in beams for items in candidates if items >= beam]
-    rows = [{**width._asdict(), **quality(loaded, prepared, width)} for width in widths]
+    cases = cases_of(prepared, at_most=options.cases)
+    rows = [{**width._asdict(), **quality(loaded, prepared.interactions, cases, width)} for width in widths]
     ratios = time_ratios(loaded, test_histories(options.run, options.users), widths, rounds=options.rounds)
     for row, ratio in zip(rows, ratios.tolist(), strict=True):
         row["time_ratio"] = ratio
-    head = of_item_head(loaded, prepared)
+    head = of_item_head(loaded, prepared.interactions, cases)
     print(shown(rows, head))
     if options.json:
         about = {"command": command_line("benchmarks.widths"), **machine(), "rounds": options.rounds}
-        about |= {"users": len(prepared.interactions.user_ids), "items": len(loaded.catalogue)}
+        about |= {"cases": {part: len(chosen.ends) for part, chosen in cases.items()}, "items": len(loaded.catalogue)}
         atomic_json(options.json, {"kind": "widths", "widths": rows, "item_head": head, "about": about})
 
 
-def quality(loaded: Recommender, prepared: Prepared, width: Width) -> dict[str, Any]:
-    """Recall and NDCG at ten by part, with the weight that is best on the validation cases without a filter."""
+def cases_of(prepared: Prepared, *, at_most: int) -> dict[str, Cases]:
+    """The validation and the test cases, or as many of each by chance."""
     interactions, splits = prepared.interactions, prepared.splits
+    both = {"validation": validation_cases(interactions, splits), "test": test_cases(interactions, splits)}
+    return {part: cases.at(sampled_numbers(len(cases.ends), at_most=at_most, seed=0)) for part, cases in both.items()}
+
+
+def quality(
+    loaded: Recommender, interactions: Interactions, cases: Mapping[str, Cases], width: Width
+) -> dict[str, Any]:
+    """Recall and NDCG at ten by part, with the weight that is best on the validation cases without a filter."""
     recommender = width.of(loaded, batch_size=256)
-    validation = validation_cases(interactions, splits)
-    choice = best_weight(ranks_by_weight(recommender, interactions, validation, beam_size=width.beam_size))
+    ranks = ranks_by_weight(recommender, interactions, cases["validation"], beam_size=width.beam_size)
+    choice = best_weight(ranks)
     chosen = replace(recommender, config=replace(recommender.config, blend_weight=choice.weight))
     found: dict[str, Any] = {"blend_weight": choice.weight}
-    for part in PARTS:
-        ranks = rank_cases(
-            chosen,
-            interactions,
-            validation if part == "validation" else test_cases(interactions, splits),
-            exclude_history=part.endswith("_history_filtered"),
-            beam_size=width.beam_size,
-        )
-        found[part] = at_ten(metrics_at(ranks.blend))
+    found["validation"] = at_ten(metrics_at(ranks[BLEND_WEIGHTS.index(choice.weight)]))
+    for part in PARTS[1:]:
+        filtered = part.endswith("_history_filtered")
+        by_part = rank_cases(chosen, interactions, cases["test"], exclude_history=filtered, beam_size=width.beam_size)
+        found[part] = at_ten(metrics_at(by_part.blend))
     return found
 
 
-def of_item_head(loaded: Recommender, prepared: Prepared) -> dict[str, dict[str, float]]:
+def of_item_head(
+    loaded: Recommender, interactions: Interactions, cases: Mapping[str, Cases]
+) -> dict[str, dict[str, float]]:
     """The same figures of the item head over the whole catalogue."""
-    interactions, splits = prepared.interactions, prepared.splits
     head, found = ItemHead(loaded.model), {}
-    for part, cases in (
-        ("validation", validation_cases(interactions, splits)),
-        ("test", test_cases(interactions, splits)),
-    ):
-        places = scorer_places(head, interactions, cases)
+    for part, chosen in cases.items():
+        places = scorer_places(head, interactions, chosen)
         found[part] = at_ten(scorer_metrics(places.unfiltered))
         found[f"{part}_history_filtered"] = at_ten(scorer_metrics(places.history_filtered))
     return {part: found[part] for part in PARTS}
@@ -144,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path)
     parser.add_argument("--beams", default="50,20,100,200")
     parser.add_argument("--candidates", default="200,500,1000")
+    parser.add_argument("--cases", type=int, default=5000, help="of validation and of test, by chance, at most")
     parser.add_argument("--users", type=int, default=512, help="whose lists are timed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
