@@ -36,13 +36,13 @@ def _table(name: str, result: Mapping[str, Any]) -> list[str]:
             by_change.setdefault(cell["name"], []).append(cell)
     if "default" not in by_change:
         raise ValueError(f'{name} has no default; add it with python -m benchmarks.ablations --only "default"')
-    default = _mean(by_change["default"], "validation", "ndcg@10")
-    ordered = sorted(by_change, key=lambda each: (each != "default", -_mean(by_change[each], "validation", "ndcg@10")))
+    gains = {change: _gain(cells, by_change["default"]) for change, cells in by_change.items()}
+    ordered = sorted(gains, key=lambda change: (change != "default", -gains[change]))
     data = Path(result["config"]).stem.capitalize()
     commits = commits_shown(cell["commit"] for cells in by_change.values() for cell in cells)
     return [
         *_HEAD,
-        *(_line(change, by_change[change], default) for change in ordered),
+        *(_line(change, by_change[change], gains[change]) for change in ordered),
         "",
         f"{data}; `python -m benchmarks.ablations {result['config']}` at {commits}, {about['machine']}, "
         f"torch {about['torch']} (`benchmarks/results/{name}`).",
@@ -50,10 +50,17 @@ def _table(name: str, result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _line(change: str, cells: Sequence[Mapping[str, Any]], default: float) -> str:
+def _gain(cells: Sequence[Mapping[str, Any]], defaults: Sequence[Mapping[str, Any]]) -> float:
+    """In NDCG@10 on validation over the default of the same seeds, or of those that there are."""
+    seeds = {cell["seed"] for cell in cells}
+    same = [cell for cell in defaults if cell["seed"] in seeds] or defaults
+    return _mean(cells, "validation", "ndcg@10") - _mean(same, "validation", "ndcg@10")
+
+
+def _line(change: str, cells: Sequence[Mapping[str, Any]], gain: float) -> str:
     validation = [cell["validation"]["ndcg@10"] for cell in cells]
     overrides = " ".join(f"`{override}`" for override in cells[0]["overrides"])
-    difference = "" if change == "default" else _signed(statistics.fmean(validation) - default)
+    difference = "" if change == "default" else _signed(gain)
     others = [shown([_mean(cells, part, figure)]) for part, figure in _FIGURES]
     parameters = f"{cells[0]['parameters'] / 1e6:.2f} M"
     seeds = ", ".join(str(cell["seed"]) for cell in cells)

@@ -179,10 +179,9 @@ def test_ablations_stand_below_the_default_by_their_validation():
 def test_an_ablation_of_several_seeds_has_their_mean_and_spread_and_each_commit():
     cells = [cell("default", 0.1), cell("default", 0.2) | {"seed": 1}, cell("other", 0.2) | {"commit": "f" * 40}]
     lines = ablation_section({"b.json": ablations(*cells)}).splitlines()
-    assert (
-        lines[3].startswith("| default |  | 0, 1 | .1800 ± .0707 |")
-        and "at 012345678 (2), fffffffff (1), A" in lines[6]
-    )
+    assert lines[3].startswith("| default |  | 0, 1 | .1800 ± .0707 |")
+    assert lines[4].startswith("| other |  | 0 | .2300 | +.1000 |")  # against the default of the same seed, .13
+    assert "at 012345678 (2), fffffffff (1), A" in lines[6]
 
 
 def test_ablations_without_a_default_are_refused():
