@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -23,6 +23,6 @@ def commits_shown(commits: Iterable[str]) -> str:
     return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{each} ({n})" for each, n in counts.most_common())
 
 
-def unless_the_same(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Mapping[str, Any]:
+def unless_the_same(earlier: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
     """The figures of a run now; those of before, with their commit, where nothing was done anew."""
     return earlier if earlier is not None and {**now, "commit": earlier.get("commit")} == earlier else now
