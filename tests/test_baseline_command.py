@@ -137,6 +137,11 @@ def test_a_training_whose_time_is_up_ends_with_its_best_weights_and_is_not_conve
     assert metrics["ended_by"] == "time" and metrics["converged"] is False
 
 
+def test_a_training_whose_patience_ends_it_while_its_learning_rate_is_high_is_not_converged(run):
+    metrics = trained("sasrec", run, epochs=50, patience=1, **{"optimizer.learning_rate": 1e-12}).metrics
+    assert metrics["ended_by"] == "patience" and metrics["converged"] is False
+
+
 def test_an_evaluation_shows_the_baselines_that_are_trained_with_the_choices_of_the_run(run):
     assert "sasrec" not in run_pipeline("demo", overrides=WORLD, out=run).metrics["baselines"]
     chosen = overrides("sasrec")
