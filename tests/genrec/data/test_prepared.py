@@ -37,7 +37,8 @@ def test_what_is_read_is_what_was_written(tmp_path, times):
 
 def test_the_sequences_file_has_one_user_a_row(tmp_path):
     write_prepared(prepared(), tmp_path)
-    rows = duckdb.sql(f"FROM '{tmp_path / 'sequences.parquet'}'").fetchall()
+    with duckdb.connect() as connection:  # duckdb's own is shared with all tests of the process
+        rows = connection.sql(f"FROM '{tmp_path / 'sequences.parquet'}'").fetchall()
     assert rows == [("ann", [1, 0, 1], [5, 5, 2**40], 1, 1), ("bob", [0], [7], 1, 0)]
 
 
