@@ -71,13 +71,18 @@ class Notes:
         pass
 
 
-def train(folder, kind, gradient_accumulation, stops):
+def train(folder, kind, epochs, gradient_accumulation, stops):
     torch.manual_seed(0)
     options = GeneratorOptions(**sizes)
     generator = Generator(GeneratorConfig.from_options(options, level_sizes=(5, 8, 3), num_items=40, fingerprint="a"))
     generator.vocabulary.set_codes(torch.from_numpy(codes))
     config = TrainingConfig(
-        epochs=14, batch_size=7, log_every_steps=1, gradient_accumulation=gradient_accumulation, loss=losses[kind]
+        epochs=epochs,
+        batch_size=7,
+        log_every_steps=1,
+        validate_every_epochs=2,
+        gradient_accumulation=gradient_accumulation,
+        loss=losses[kind],
     )
     freeze_unused(generator, config.loss)
     shares = torch.from_numpy(data.target_shares(40))
@@ -95,7 +100,7 @@ def train(folder, kind, gradient_accumulation, stops):
     def validate(model, between):
         assert not any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
         norms.append(sum(float(parameter.detach().norm()) for parameter in model.parameters()))
-        if stops and len(norms) == 2:
+        if stops and len(norms) == 1:
             accelerator.wait_for_everyone()
             sys.exit(0)
         return {"ndcg@10": norms[-1] / 1e6}
@@ -113,11 +118,12 @@ for folder, *job in jobs:
     train(Path(folder), *job)
 """
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-KINDS = ("sampled", "pointwise", "pairwise", "codes")
+LONG, SHORT = 14, 4  # epochs: more than 200 steps, and 60
+KINDS = {"sampled": LONG, "pointwise": SHORT, "pairwise": SHORT, "codes": SHORT}
 
 
-def job(folder, kind="sampled", gradient_accumulation=1, stops=False):
-    return [str(folder), kind, gradient_accumulation, stops]
+def job(folder, kind="sampled", epochs=SHORT, gradient_accumulation=1, stops=False):
+    return [str(folder), kind, epochs, gradient_accumulation, stops]
 
 
 def run(launcher, script, *jobs, sharded=False):
@@ -132,9 +138,11 @@ def run(launcher, script, *jobs, sharded=False):
 def trainings(tmp_path_factory):
     """A folder with what one process has learned of each kind, what two have, and two with batches in two parts."""
     folder = tmp_path_factory.mktemp("trainings")
-    run([], folder / "train.py", *(job(folder / f"one-{kind}", kind) for kind in KINDS))
-    two = [job(folder / f"two-{kind}", kind) for kind in KINDS]
-    run(TORCHRUN, folder / "train.py", *two, *(job(folder / f"parts-{kind}", kind, 2) for kind in KINDS))
+    one = [job(folder / f"one-{kind}", kind, epochs) for kind, epochs in KINDS.items()]
+    run([], folder / "train.py", *one, job(folder / "one-short"))
+    two = [job(folder / f"two-{kind}", kind, epochs) for kind, epochs in KINDS.items()]
+    parts = [job(folder / f"parts-{kind}", kind, epochs, 2) for kind, epochs in KINDS.items()]
+    run(TORCHRUN, folder / "train.py", *two, *parts)
     return folder
 
 
@@ -156,7 +164,7 @@ def largest_difference(ours, theirs):
 def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(trainings, kind):
     one, weights, loss_weights = read(trainings / f"one-{kind}")
     two, other_weights, other_loss_weights = read(trainings / f"two-{kind}")
-    assert len(one) >= 200
+    assert len(one) >= {LONG: 200, SHORT: 60}[KINDS[kind]]
     assert_same_losses(one, two)
     assert largest_difference(weights, other_weights) < 1e-4
     assert loss_weights == pytest.approx(other_loss_weights, abs=1e-6)
@@ -165,7 +173,7 @@ def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(traini
 
 
 def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(trainings, tmp_path):
-    one, weights, _ = read(trainings / "one-sampled")
+    one, weights, _ = read(trainings / "one-short")
     script, stopped, copied = tmp_path / "train.py", tmp_path / "stopped", tmp_path / "copied"
     in_parts = job(tmp_path / "sharded", gradient_accumulation=2)
     run(TORCHRUN, script, in_parts, job(stopped, stops=True), sharded=True)
@@ -178,4 +186,4 @@ def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(trainings
     for folder in (stopped, copied):
         on, other_weights, _ = read(folder)
         assert_same_losses(one[-len(on) :], on)
-        assert len(on) < 100 and largest_difference(weights, other_weights) < 1e-4
+        assert len(on) <= len(one) / 2 and largest_difference(weights, other_weights) < 1e-4
