@@ -1,6 +1,7 @@
 """The house as design says: who may import whom, and which names are public."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,13 @@ HEIGHTS = {
 }
 
 
+@cache
+def nodes(file):
+    return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
 def imported_modules(file):
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -95,8 +100,7 @@ def test_no_file_is_a_drawer():
 @pytest.mark.parametrize("word", ["pickle", "eval", "exec"])
 def test_nothing_loaded_is_executed(word):
     for file in FILES:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        calls = [node.func for node in nodes(file) if isinstance(node, ast.Call)]
         called = {function.id for function in calls if isinstance(function, ast.Name)}
         assert word not in called and word not in set(imported_modules(file)), file
 
