@@ -177,6 +177,8 @@ def add_items(
     progress = for_terminal()
     added = add(run, items, vectors=vectors, codes=codes, progress=progress)
     progress.say(f"{len(added.item_ids)} items added to {run}, which has {added.num_items} now")
+    if added.put_back:
+        progress.say(f"{len(added.put_back)} items that had been removed are back, as they were")
     if added.num_sharing:
         progress.say(f"{added.num_sharing} of them share their ID with another item")
     if added.drift is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from genrec.additions.changes import Changes
 from genrec.additions.coding import file_codes, tokenizer_codes
 from genrec.additions.embedding import embedded_vectors, encoder_of, known_vectors
 from genrec.additions.finished_run import FinishedRun
@@ -29,8 +30,10 @@ class AddedItems:
     run: Path
     item_ids: tuple[str, ...]
     """In the order of their rows."""
+    put_back: tuple[str, ...]
+    """Those that had been removed: they are as they were, with their old codes."""
     num_items: int
-    """In the catalogue now."""
+    """In stock now."""
     num_sharing: int
     """Added items that have their ID in common with another item: the generator cannot tell these apart."""
     drift: Drift | None
@@ -41,6 +44,7 @@ class AddedItems:
         return {
             "run": str(self.run),
             "added": len(self.item_ids),
+            "put_back": len(self.put_back),
             "items": self.num_items,
             "sharing_ids": self.num_sharing,
             "drift": None if self.drift is None else self.drift.as_dict(),
@@ -58,7 +62,7 @@ def add_items(
     """Give new items codes by the run's fitted tokenizer, so that it can read and recommend them from now on.
 
     No ID, vector or weight of the run changes: the new items go to `run/additions/`, whole or not at all. A second
-    call adds to what the first one added.
+    call adds to what the first one added. Items that a server has removed come back, as they were.
 
     Args:
         items: CSV, TSV, JSONL or Parquet with the columns that the run's own items had; or a folder of such files.
@@ -67,26 +71,43 @@ def add_items(
         codes: their codes, for runs whose codes came from a file.
 
     Raises:
-        InputError: the run is not finished, its encoder is not at hand, an item is known already, or a file is not as
-            documented. Everything is left as it was.
+        InputError: the run is not finished, its encoder is not at hand, an item is in the catalogue already, or a file
+            is not as documented. Everything is left as it was.
     """
     folder, progress = RunFolder.open(run), progress or Silence()
     with folder.lock():
         finished = FinishedRun.read(folder)
         earlier = read_changes(folder, finished.semantic_ids)
-        table = earlier.semantic_ids
-        assert table.item_ids is not None
-        new = read_new_items(finished, table.item_ids, Path(items))
-        content = None
-        if finished.codes_came_from_a_file:
-            coded = file_codes(finished, _codes_file(finished, codes, vectors), new.catalogue.item_ids)
-        else:
-            content = _content(finished, new, codes, vectors, progress)
-            coded = tokenizer_codes(finished, content, first_row=len(table), num_items=len(new.catalogue))
-        grown = write_changes(folder, earlier.with_items(new.catalogue, content, coded, finished)).semantic_ids
-        folder.append_log({"event": "items added", "items": len(new.catalogue), "catalogue": len(grown)})
+        new = read_new_items(finished, earlier, Path(items))
+        changes, drift = earlier.having(new.put_back), None
+        if len(new.catalogue):
+            changes, drift = _with_new(changes, finished, new, codes, vectors, progress)
+        write_changes(folder, changes)
+        num_items = len(changes.semantic_ids) - len(changes.removed)
+        folder.append_log({"event": "items added", "items": len(new.ids_in_file), "catalogue": num_items})
     item_ids = tuple(new.catalogue.item_ids.tolist())
-    return AddedItems(folder.path, item_ids, len(grown), _num_sharing(grown, len(item_ids)), coded.drift)
+    return AddedItems(
+        folder.path, item_ids, new.put_back, num_items, _num_sharing(changes.semantic_ids, len(item_ids)), drift
+    )
+
+
+def _with_new(
+    changes: Changes,
+    run: FinishedRun,
+    new: NewItems,
+    codes: FileName | None,
+    vectors: FileName | None,
+    progress: Progress,
+) -> tuple[Changes, Drift | None]:
+    """The changes with the new items behind all others, and how these fare under the tokenizer."""
+    content = None
+    if run.codes_came_from_a_file:
+        coded = file_codes(run, _codes_file(run, codes, vectors), new.catalogue.item_ids)
+    else:
+        content = _content(run, new, codes, vectors, progress)
+        first_row = len(changes.semantic_ids)
+        coded = tokenizer_codes(run, content, first_row=first_row, num_items=len(new.catalogue))
+    return changes.with_items(new.catalogue, content, coded, run), coded.drift
 
 
 def _codes_file(run: FinishedRun, codes: FileName | None, vectors: FileName | None) -> Path:
@@ -115,4 +136,4 @@ def _content(
 def _num_sharing(semantic_ids: SemanticIDs, num_new: int) -> int:
     """How many of the last rows have an ID that another row has too."""
     _, inverse, counts = np.unique(semantic_ids.codes, axis=0, return_inverse=True, return_counts=True)
-    return int((counts[inverse.reshape(-1)[-num_new:]] > 1).sum())
+    return int((counts[inverse.reshape(-1)[len(semantic_ids) - num_new :]] > 1).sum())

@@ -118,6 +118,11 @@ def check_fields(given: Iterable[str], known: Mapping[str, object]) -> None:
         raise DataError(f"the items have no field {unknown!r}; {hint}known here: {', '.join(known) or 'none'}")
 
 
+def changed_field(given: Mapping[str, str], catalogue: Catalogue, row: int) -> str | None:
+    """A field that is given another text than the item of this row has; None if there is none."""
+    return next((name for name, text in given.items() if catalogue.fields[name][row] != text), None)
+
+
 def _check_given(items: Sequence[GivenItem], *, needed: str | None, others: Sequence[str], why: str) -> None:
     """`DataError` unless every item brings what is needed, and none of the others."""
     for item in items:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from genrec.additions.changes import Changes
-from genrec.additions.coder import Coder, GivenItem, check_fields
+from genrec.additions.coder import Coder, GivenItem, changed_field, check_fields
 from genrec.additions.finished_run import FinishedRun
 from genrec.additions.stored import read_manifest, write_changes
 from genrec.artifacts import RunFolder
@@ -214,7 +214,7 @@ def _check_removed(items: Sequence[GivenItem], recommender: Recommender) -> None
         if recommender.stocked[row]:
             raise ConflictError(f"item {item.item_id!r} is in the catalogue already; remove it first, or leave it out")
         check_fields(item.fields, catalogue.fields)
-        other = next((name for name, text in item.fields.items() if catalogue.fields[name][row] != text), None)
+        other = changed_field(item.fields, catalogue, row)
         if other is not None:
             raise ConflictError(
                 f"item {item.item_id!r} was removed, and comes back as it was: its codes follow from its fields, and "

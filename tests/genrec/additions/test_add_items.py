@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from genrec import add_items
+from genrec.additions.stored import read_changes, write_changes
+from genrec.artifacts import RunFolder
 from genrec.data.prepared import read_catalogue
 from genrec.errors import DataError
 from genrec.tokenization.fitted import FittedTokenizer
@@ -128,3 +130,43 @@ def test_runs_with_ready_made_codes_take_codes_from_a_file(shop, finished, tmp_p
     shutil.rmtree(run / "additions")
     with pytest.raises(DataError, match=r"2 codes an item, but .* made of 3"):
         add_items(run, shop / "late.jsonl", codes=tmp_path / "short.json")
+
+
+def take_out(run, *item_ids):
+    """As a server does."""
+    folder = RunFolder(run)
+    write_changes(folder, read_changes(folder, SemanticIDs.load(run / "semantic_ids.npz")).without(item_ids))
+
+
+def removed(run):
+    return read_changes(RunFolder(run), SemanticIDs.load(run / "semantic_ids.npz")).removed
+
+
+def test_items_that_were_removed_come_back_as_they_were(shop, run, late, table_of, some_late_items, tmp_path):
+    add_items(run, some_late_items(0, 2))
+    known = json.loads((shop / "items.jsonl").read_text().splitlines()[7])
+    take_out(run, known["item_id"], late[0], late[1])
+    before = table_of(run)
+    lines = (shop / "late.jsonl").read_text().splitlines(keepends=True)
+    titles = [{name: item[name] for name in ("item_id", "title")} for item in (known, *map(json.loads, lines))]
+    (tmp_path / "more.jsonl").write_text("".join(json.dumps(titles[at]) + "\n" for at in (0, 5, 1)))
+    found = add_items(run, tmp_path / "more.jsonl")
+    assert (found.item_ids, set(found.put_back)) == ((late[4],), {known["item_id"], late[0]})
+    assert (found.num_items, found.as_dict()["put_back"]) == (137, 2)
+    after = table_of(run)
+    assert after.codes[:137].tobytes() == before.codes.tobytes() and len(after) == 138
+    assert removed(run) == {late[1]}
+    (tmp_path / "last.jsonl").write_text(json.dumps({"item_id": late[1]}) + "\n")
+    found = add_items(run, tmp_path / "last.jsonl")
+    assert (found.item_ids, found.put_back, found.num_sharing, found.drift) == ((), (late[1],), 0, None)
+    assert not removed(run) and table_of(run).codes.tobytes() == after.codes.tobytes()
+
+
+def test_a_removed_item_with_other_fields_is_refused(shop, run, tmp_path, contents):
+    known = json.loads((shop / "items.jsonl").read_text().splitlines()[7])
+    take_out(run, known["item_id"])
+    before = contents(run, without=())
+    (tmp_path / "other.jsonl").write_text(json.dumps({**known, "title": "another thing"}) + "\n")
+    with pytest.raises(DataError, match=r"was removed, and comes back as it was: .* 'title' is another one now"):
+        add_items(run, tmp_path / "other.jsonl")
+    assert contents(run, without=()) == before and removed(run) == {known["item_id"]}
