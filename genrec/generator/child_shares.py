@@ -22,8 +22,8 @@ def child_shares(
 
     `shares` are at least 0 and need not sum to 1. Where all items of a prefix have none, its own next code has it all.
     """
-    everything = shares.new_zeros(len(rows), prefixes.level_sizes[0]).index_add_(1, item_codes[:, 0], shares)
-    levels = [everything]
+    first_codes = item_codes[:, 0].long()  # by 32-bit indices the sums take several times as long
+    levels = [shares.new_zeros(len(rows), prefixes.level_sizes[0]).index_add_(1, first_codes, shares)]
     for level in range(1, len(prefixes.level_sizes)):
         columns, inside = prefixes.rows_below(level, rows)
         below = shares.gather(1, columns).where(inside, 0.0)
@@ -43,7 +43,8 @@ def child_shares_of_sample(
     own, others, levels = prefixes.of(rows), prefixes.of(sampled), []
     for level, size in enumerate(prefixes.level_sizes):
         below = shares if level == 0 else shares.where(own[:, level - 1, None] == others[:, level - 1], 0.0)
-        levels.append(shares.new_zeros(len(rows), size).index_add_(1, item_codes[sampled, level], below))
+        codes = item_codes[sampled, level].long()
+        levels.append(shares.new_zeros(len(rows), size).index_add_(1, codes, below))
     return tuple(_of_one(level, item_codes[rows, number]) for number, level in enumerate(levels))
 
 

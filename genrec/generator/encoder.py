@@ -1,5 +1,6 @@
 """History -> states: the causal encoder over items, and TIGER's bidirectional one over tokens."""
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -43,7 +44,7 @@ class ItemEmbedding(nn.Module):
 
     def forward(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         """Vectors of the items in these rows; what padding (-1) gets is for the caller to mask."""
-        vectors = self.code_vectors(self.vocabulary.tokens_of(rows)).sum(-2)
+        vectors = self._of_tokens(self.vocabulary.tokens_of(rows))
         own = self.own_vectors(rows)
         return vectors if own is None else vectors + own
 
@@ -81,11 +82,15 @@ class ItemEmbedding(nn.Module):
     def by_content(self, *, first_row: int = 0) -> Float[Tensor, "items width"]:
         """Vectors of all items from that row on, late ones too, as if none had a learned vector of its own."""
         codes = torch.cat([self.vocabulary.item_codes, self.vocabulary.added_codes])[first_row:].long()
-        return self.code_vectors(codes + self.vocabulary.offsets).sum(-2) + self.mean_item_vector
+        return self._of_tokens(codes + self.vocabulary.offsets) + self.mean_item_vector
 
     def all(self) -> Float[Tensor, "items width"]:
         """Vectors of all items of the training, in row order."""
         return self(torch.arange(len(self.vocabulary.item_codes), device=self.code_vectors.weight.device))
+
+    def _of_tokens(self, tokens: Int[Tensor, "*batch levels"]) -> Float[Tensor, "*batch width"]:
+        """Sums of the levels' vectors; one level after the other, so that no gradient is copied once for each."""
+        return reduce(torch.add, map(self.code_vectors, tokens.unbind(-1)))
 
     def _mean_item_vector(self) -> Float[Tensor, " width"]:
         if self.item_vectors is None:
