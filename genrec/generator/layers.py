@@ -33,7 +33,7 @@ class LayerShape(NamedTuple):
 
 
 class Dropout(nn.Module):
-    """Dropout whose CPU form draws eight elements from one 64-bit random number and keeps them as bytes.
+    """Dropout whose CPU form draws eight elements from one 64-bit random number.
 
     There the share that is dropped is a multiple of 1/256. On other devices it is torch's own.
     """
