@@ -78,7 +78,7 @@ def add_items(
     with folder.lock():
         finished = FinishedRun.read(folder)
         earlier = read_changes(folder, finished.semantic_ids)
-        new = read_new_items(finished, earlier, Path(items))
+        new = read_new_items(finished, Path(items), earlier)
         changes, drift = earlier.having(new.put_back), None
         if len(new.catalogue):
             changes, drift = _with_new(changes, finished, new, codes, vectors, progress)

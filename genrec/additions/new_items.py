@@ -30,8 +30,10 @@ class NewItems(NamedTuple):
     """Of the new ones."""
 
 
-def read_new_items(run: FinishedRun, changes: Changes, path: Path) -> NewItems:
+def read_new_items(run: FinishedRun, path: Path, changes: Changes | None = None) -> NewItems:
     """The items of a file, or of a folder of parts, in the form that the run's own items had.
+
+    `changes` say which are known and which of these were removed; None: all are taken for new.
 
     Raises:
         DataError: an item is in the catalogue, or was removed and had other fields; no column is one of the run's; or
@@ -40,9 +42,8 @@ def read_new_items(run: FinishedRun, changes: Changes, path: Path) -> NewItems:
     if not path.exists():
         raise DataError(f"there is no file or folder {path}; expected the new items as CSV, TSV, JSONL or Parquet")
     raw = read_items_file(path, run.section("data", DataConfig))
-    assert changes.semantic_ids.item_ids is not None
-    known = set(changes.semantic_ids.item_ids.tolist())
-    again = [item_id for item_id in raw.item_ids if item_id in known and item_id not in changes.removed]
+    known, removed = _known_and_removed(changes)
+    again = [item_id for item_id in raw.item_ids if item_id in known and item_id not in removed]
     if again:
         raise DataError(
             f"{path}: {len(again)} of {len(raw.item_ids)} items are in the catalogue of {run.path} already "
@@ -56,7 +57,7 @@ def read_new_items(run: FinishedRun, changes: Changes, path: Path) -> NewItems:
             f"it has {', '.join(raw.fields) or 'no texts'}"
         )
     place = {item_id: at for at, item_id in enumerate(raw.item_ids)}
-    put_back = tuple(item_id for item_id in raw.item_ids if item_id in changes.removed)
+    put_back = tuple(item_id for item_id in raw.item_ids if item_id in removed)
     for item_id in put_back:
         given = {name: raw.fields[name][place[item_id]] for name in names if name in raw.fields}
         _check_as_it_was(item_id, given, run, changes, path)
@@ -78,10 +79,20 @@ def vectors_from_file(run: FinishedRun, path: Path, new: NewItems, *, width: int
     return vectors[new.place_in_file]
 
 
-def _check_as_it_was(item_id: str, given: Mapping[str, str], run: FinishedRun, changes: Changes, path: Path) -> None:
+def _known_and_removed(changes: Changes | None) -> tuple[frozenset[str], frozenset[str]]:
+    if changes is None:
+        return frozenset(), frozenset()
+    assert changes.semantic_ids.item_ids is not None
+    return frozenset(changes.semantic_ids.item_ids.tolist()), changes.removed
+
+
+def _check_as_it_was(
+    item_id: str, given: Mapping[str, str], run: FinishedRun, changes: Changes | None, path: Path
+) -> None:
     """`DataError` unless a removed item has the fields that it had."""
     catalogue = run.catalogue
-    if item_id not in catalogue.row_of and changes.additions is not None:
+    if item_id not in catalogue.row_of:
+        assert changes is not None and changes.additions is not None
         catalogue = changes.additions.catalogue
     name = changed_field(given, catalogue, catalogue.row_of[item_id])
     if name is not None:

@@ -95,7 +95,7 @@ class Recommending:
 
 def _embed(run: FinishedRun, encoder: Encoder, source: Path, target: Path) -> Counts:
     try:
-        items = read_new_items(run, np.zeros(0, dtype=np.str_), source).catalogue
+        items = read_new_items(run, source).catalogue
     except NoItemsError:
         write_lists(target, [], "vector", np.zeros((0, 0), dtype=np.float32))
         return {"items": 0}
