@@ -14,7 +14,7 @@ medians over the turns.
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from accelerate.utils import convert_outputs_to_fp32
 from jaxtyping import Int
 from numpy import ndarray
 from torch import nn
@@ -87,17 +88,9 @@ def main() -> None:
         atomic_json(options.json, {"command": command_line("benchmarks.training"), **machine(), **figures})
 
 
-def measured(compared: dict[str, Way], *, turns: int, steps: int) -> dict[str, Any]:
+def measured(compared: Mapping[str, Way], *, turns: int, steps: int) -> dict[str, Any]:
     """Positions per second of every way in every turn, and the medians of the ratios of ours to the T5's."""
-    speeds: dict[str, list[float]] = {name: [] for name in compared}
-    taken = {name: spread_out(way.batches) for name, way in compared.items()}
-    for way in compared.values():
-        way.step(way.batches[0])  # the first step makes room
-    for _ in range(turns):
-        for name, way in compared.items():
-            chosen = list(islice(taken[name], steps))
-            seconds = seconds_of(lambda way=way, chosen=chosen: [way.step(batch) for batch in chosen])
-            speeds[name].append(sum(batch.num_targets for batch in chosen) / seconds)
+    speeds = speeds_by_turn(compared, turns=turns, steps=steps)
     figures: dict[str, Any] = {}
     for name in compared:
         prefix = "" if name == "ours" else f"{name}_"
@@ -106,6 +99,21 @@ def measured(compared: dict[str, Way], *, turns: int, steps: int) -> dict[str, A
             figures[f"{prefix}ratio"] = median_ratio(speeds[name], speeds["t5"])
             figures[f"{prefix}sorted_ratio"] = median_ratio(speeds[name], speeds["t5_sorted"])
     return {**figures, "speeds_of_turns": speeds}
+
+
+def speeds_by_turn(compared: Mapping[str, Way], *, turns: int, steps: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Positions per second of every way in every turn, after some steps that make room or compile what is needed."""
+    speeds: dict[str, list[float]] = {name: [] for name in compared}
+    taken = {name: spread_out(way.batches) for name, way in compared.items()}
+    for way in compared.values():
+        for batch in islice(spread_out(way.batches), warm_up):
+            way.step(batch)
+    for _ in range(turns):
+        for name, way in compared.items():
+            chosen = list(islice(taken[name], steps))
+            seconds = seconds_of(lambda way=way, chosen=chosen: [way.step(batch) for batch in chosen])
+            speeds[name].append(sum(batch.num_targets for batch in chosen) / seconds)
+    return speeds
 
 
 def median_ratio(ours: list[float], theirs: list[float]) -> float:
@@ -135,11 +143,7 @@ def ways(sequences: Sequences) -> dict[str, Way]:
     interactions, splits = sequences.interactions, sequences.splits
     begins, ends = interactions.offsets[:-1], splits.train_end
     whole = HeldWindows(interactions.items, sequence_windows(begins, ends, max_items=MAX_ITEMS))
-    prefixes = HeldWindows(interactions.items, prefix_windows(begins, ends, max_items=MAX_ITEMS))
-    windows_a_batch = round(ROWS * whole.num_windows / prefixes.num_windows)
-    random = np.random.default_rng(0)
-    by_chance = random.permutation(prefixes.num_windows)
-    by_length = np.argsort(prefixes.windows.lengths, kind="stable")
+    windows_a_batch = round(ROWS * whole.num_windows / int(np.maximum(ends - 1 - begins, 0).sum()))
     t5 = t5_step(sequences)
     batches, small = (list(whole.steps(batch_size=n, seed=0, epoch=0)) for n in (WINDOWS, windows_a_batch))
     codes_alone = our_step(sequences, LossConfig(item_weight=0.0, distillation=0.0))
@@ -147,25 +151,41 @@ def ways(sequences: Sequences) -> dict[str, Way]:
         "ours": Way(codes_alone, batches),
         "small": Way(codes_alone, small),
         "with_items": Way(our_step(sequences, LossConfig()), batches),
-        "t5": Way(t5, in_batches(prefixes, by_chance)),
-        "t5_sorted": Way(t5, in_batches(prefixes, by_length)),
+        **{name: Way(t5, rows) for name, rows in rows_by_prefix(sequences).items()},
     }
 
 
-def in_batches(data: HeldWindows, order: Int[ndarray, " windows"]) -> list[StepWindows]:
-    """The windows in this order, `ROWS` at a time, the last few left out."""
-    chosen = [order[start : start + ROWS] for start in range(0, len(order) - ROWS + 1, ROWS)] or [order]
+def rows_by_prefix(sequences: Sequences) -> dict[str, list[StepWindows]]:
+    """The T5's batches: one row per target, in random order and sorted by length."""
+    interactions, splits = sequences.interactions, sequences.splits
+    prefixes = prefix_windows(interactions.offsets[:-1], splits.train_end, max_items=MAX_ITEMS)
+    data = HeldWindows(interactions.items, prefixes)
+    by_chance = np.random.default_rng(0).permutation(data.num_windows)
+    by_length = np.argsort(prefixes.lengths, kind="stable")
+    return {"t5": in_batches(data, by_chance, size=ROWS), "t5_sorted": in_batches(data, by_length, size=ROWS)}
+
+
+def in_batches(data: HeldWindows, order: Int[ndarray, " windows"], *, size: int) -> list[StepWindows]:
+    """The windows in this order, `size` at a time, the last few left out."""
+    chosen = [order[start : start + size] for start in range(0, len(order) - size + 1, size)] or [order]
     return [StepWindows(data.items, data.windows.at(batch)) for batch in chosen]
 
 
-def our_step(sequences: Sequences, loss: LossConfig) -> Callable[[StepWindows], None]:
-    """One update of our generator."""
+def our_step(
+    sequences: Sequences, loss: LossConfig, *, is_bf16: bool = False, is_compiled: bool = False
+) -> Callable[[StepWindows], None]:
+    """One update of our generator, its forward pass in bf16 as accelerate does it, or compiled."""
     with_items = loss.item_weight > 0
     options = sized_options(dropout=DROPOUT, max_items=MAX_ITEMS, item_vectors=with_items, repeat_bias=with_items)
     num_items, sizes = len(sequences.codes), sequences.level_sizes
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig.from_options(options, level_sizes=sizes, num_items=num_items)).train()
     generator.vocabulary.set_codes(torch.from_numpy(sequences.codes.astype(np.int32)))
+    if is_bf16:
+        in_bf16: Any = convert_outputs_to_fp32(torch.autocast("cpu", torch.bfloat16)(generator.forward))
+        generator.forward = in_bf16
+    if is_compiled:
+        generator.compile(dynamic=True)
     prefixes = Prefixes(PrefixTrie.from_codes(sequences.codes, level_sizes=sizes))
     objective = GeneratorObjective(loss, generator.vocabulary, prefixes, None)
     optimizer = make_optimizer(generator, OptimizerConfig())

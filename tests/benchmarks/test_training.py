@@ -27,10 +27,9 @@ def test_the_ratio_is_the_median_of_the_turns():
     assert median_ratio([2.0, 9.0, 4.0], [1.0, 3.0, 1.0]) == 3.0
 
 
-def test_batches_hold_each_window_once_and_only_whole_ones(monkeypatch):
-    monkeypatch.setattr(training, "ROWS", 4)
+def test_batches_hold_each_window_once_and_only_whole_ones():
     data = HeldWindows(np.arange(20), windows_of(range(10), range(1, 11)))
-    batches = in_batches(data, np.arange(10)[::-1])
+    batches = in_batches(data, np.arange(10)[::-1], size=4)
     assert [batch.windows.begin.tolist() for batch in batches] == [[9, 8, 7, 6], [5, 4, 3, 2]]
 
 
