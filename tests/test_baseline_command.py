@@ -1,13 +1,10 @@
 """`genrec baseline`: trained models beside a run, in a shrunk demo world."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import genrec
 
 from genrec import load_config, run_pipeline
 from genrec.artifacts import BASELINE_OUTPUTS
@@ -162,26 +159,14 @@ def test_an_unknown_option_is_refused_with_a_suggestion():
         load_config("demo", ["baselines.tiger.training.max_cpu_hours=0"])
 
 
-def command(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "genrec", "baseline", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def test_the_command_prints_one_json_object(run):
-    done = command("sasrec", run, *overrides("sasrec"), "--json", cwd=run.parent)
+    done = genrec("baseline", "sasrec", run, *overrides("sasrec"), "--json", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed["baseline"] == "sasrec" and set(printed["test"]) == FIGURES
 
 
 def test_an_unknown_name_is_bad_usage(tmp_path):
-    done = command("gru4rec", "demo", cwd=tmp_path)
+    done = genrec("baseline", "gru4rec", "demo", cwd=tmp_path)
     assert done.returncode == 2
     assert "'gru4rec'" in done.stderr and "sasrec, sasrec_content, sasrec_one_negative, bert4rec, tiger" in done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import genrec
 
 from genrec import Recommender, load_config, run_pipeline
 from genrec.artifacts import RunFolder
@@ -42,12 +43,6 @@ def command(*arguments):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def genrec(*arguments, cwd):
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def kill_when_a_checkpoint_is_there(*arguments, cwd):

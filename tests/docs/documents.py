@@ -12,15 +12,16 @@ Shown output is compared line by line. A line `...` stands for any lines. `figur
 others on another machine. `shape`: words, too; what counts are the lines and how many words and numbers they have.
 """
 
-import contextlib
-import multiprocessing
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from forked import as_command, as_program, forked
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL_RUN = (
@@ -28,11 +29,6 @@ SMALL_RUN = (
     "training.epochs=2"
 )
 """What makes runs/small, in every document that speaks of it."""
-PRELOADED = [
-    *("genrec.cli", "genrec.bulk.work", "genrec.tables", "genrec.additions.add", "tokenizer.figures"),
-    *("sklearn.decomposition", "sklearn.feature_extraction.text", "matplotlib.pyplot"),
-    *("transformers.models.t5.modeling_t5", "genrec.training.stage"),
-]
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
@@ -157,7 +153,7 @@ def run_and_compare(document: Document, block: Block, folder: Path) -> Printed:
 def run_block(block: Block, folder: Path) -> Printed:
     """Run it; `AssertionError` with what it said if it fails."""
     if block.language == "python":
-        return _forked(_as_program, block.text, folder=folder)
+        return _forked(as_program, block.text, folder)
     parts = [_run_command(command, folder) for command in commands_of(block.text)]
     return Printed(*("".join(part) for part in zip(*parts, strict=True)))
 
@@ -167,8 +163,14 @@ def _run_command(command: str, folder: Path) -> Printed:
     words = shlex.split(command, comments=True)
     is_plain = not _IN_SHELL & set(re.sub(r"'[^']*'|\s#.*", "", command))
     if words[:1] == ["genrec"] and is_plain:
-        return _forked(_as_command, words, folder=folder)
+        return _forked(as_command, words, folder)
     return _in_bash(command, folder)
+
+
+def _forked(work: Callable[[Any], None], argument: object, folder: Path) -> Printed:
+    done = forked(work, argument, folder=folder, environment=_environment(folder), timeout=280)
+    assert done.returncode == 0, f"{argument}\n{done.stderr[-3000:]}"
+    return Printed(done.stdout, done.stderr)
 
 
 def _in_bash(command: str, folder: Path) -> Printed:
@@ -188,46 +190,6 @@ def _in_bash(command: str, folder: Path) -> Printed:
 def _environment(folder: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {"GENREC_DATA": str(folder), "OMP_NUM_THREADS": "1", "PATH": path, "HF_HUB_OFFLINE": "1"}
-
-
-def _forked(work, argument, *, folder: Path) -> Printed:
-    """In a fresh copy of a process that has the imports behind it, which cost more than most blocks."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    files = [folder / f".{name}" for name in Printed._fields]
-    process = context.Process(target=_in_folder, args=(work, argument, folder, files))
-    process.start()
-    process.join(280)
-    if process.exitcode is None:
-        process.kill()
-        raise AssertionError(f"{argument} takes more than 280 s")
-    printed = Printed(*(file.read_text(encoding="utf-8") for file in files))
-    assert process.exitcode == 0, f"{argument}\n{printed.progress[-3000:]}"
-    return printed
-
-
-def _in_folder(work, argument, folder: Path, files: list[Path]) -> None:
-    os.environ.update(_environment(folder))
-    os.chdir(folder)
-    for number, file in enumerate(files, start=1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", buffering=1) for number in (1, 2))
-    with contextlib.suppress(ImportError):
-        import torch
-
-        torch.set_num_threads(1)
-    work(argument)
-
-
-def _as_command(words: list[str]) -> None:
-    from genrec.cli import main
-
-    sys.argv = words
-    main()
-
-
-def _as_program(text: str) -> None:
-    exec(compile(text, "block", "exec"), {"__name__": "__main__"})
 
 
 def matches(shown: Block, printed: str) -> bool:

@@ -1,13 +1,11 @@
 """Cards of runs and generators: what the hub reads of them, that their code runs, and that they may be edited."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import as_program, forked
 from huggingface_hub import ModelCard
 
 from genrec import Recommender, run_pipeline
@@ -25,9 +23,7 @@ def code_of(text):
 
 
 def run_in(folder, code):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = forked(as_program, code, folder=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -1,17 +1,12 @@
 """A run with added items reads, ranks and filters them; its figures stay those of its own items."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import genrec
 
 from genrec import Recommender, add_items
 from genrec.errors import UnknownItemError
-
-ROOT = Path(__file__).parents[3]
 
 
 def ids(found):
@@ -52,12 +47,6 @@ def test_evaluating_again_keeps_the_additions_and_leaves_them_out_of_the_figures
     assert [entry.get("stage", "items added") for entry in log[-2:]] == ["items added", "evaluate"]
     assert json.loads((run / "metrics.json").read_text())["items"] == 135
     assert len(Recommender.from_pretrained(run).catalogue) == 150
-
-
-def genrec(*arguments, cwd):
-    command = [sys.executable, "-m", "genrec", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_command_line_adds_reports_drift_and_recommends(shop, run, tmp_path, late):

@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
+from forked import genrec
 
 from genrec import Recommender
 from genrec.artifacts import RunFolder
@@ -186,8 +187,6 @@ def test_a_queue_that_a_call_does_not_fit_into_is_refused():
 
 
 def test_a_run_that_is_not_there_is_told_before_anything_is_bound(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "genrec", "serve", tmp_path / "nothing"], capture_output=True, text=True, check=False
-    )
+    done = genrec("serve", tmp_path / "nothing", cwd=tmp_path)
     assert done.returncode == 2 and "is not a run folder" in done.stderr
     assert not done.stdout and json.dumps(done.stderr).count("Traceback") == 0
