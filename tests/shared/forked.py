@@ -3,9 +3,12 @@
 import contextlib
 import multiprocessing
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,17 +41,42 @@ def forked(
     timeout: float = 300,
 ) -> Ended:
     """What `work(argument)` did in that folder, on one thread; `AssertionError` if it takes too long."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as printed:
         files = [Path(printed) / name for name in ("stdout", "stderr")]
-        process = context.Process(target=_in_folder, args=(work, argument, folder, files, dict(environment or {})))
-        process.start()
+        process = started(work, argument, folder=folder, environment=environment or {}, files=files)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
             raise AssertionError(f"{argument} takes more than {timeout} s")
         return Ended(process.exitcode, *(file.read_text(encoding="utf-8") for file in files))
+
+
+def started(
+    work: Callable[[Any], None], argument: object, *, folder: Path, environment: Mapping[str, str], files: list[Path]
+) -> BaseProcess:
+    """The process that does `work(argument)`, with its stdout and stderr in these files."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_in_folder, args=(work, argument, folder, files, dict(environment)))
+    process.start()
+    return process
+
+
+def forked_together(program: str, *, folder: Path, num_processes: int, timeout: float = 400) -> None:
+    """The program on processes that train together, as torchrun starts them; `AssertionError` if one of them fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": num_processes}
+
+    def run(rank: int) -> Ended:
+        own = {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": num_processes}
+        environment = {name: str(value) for name, value in (together | own).items()} if num_processes > 1 else {}
+        return forked(as_program, program, folder=folder, environment=environment, timeout=timeout)
+
+    with ThreadPoolExecutor(num_processes) as pool:
+        for ended in pool.map(run, range(num_processes)):
+            assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 def as_command(words: list[str]) -> None:

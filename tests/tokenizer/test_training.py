@@ -1,12 +1,9 @@
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from forked import forked_together
 
 from tokenizer import RQVAE
 from tokenizer.network import RQVAEConfig, RQVAENetwork
@@ -129,35 +126,17 @@ def test_an_impossible_setting_is_refused_by_name(setting):
 
 
 TWO_PROCESSES = """
-import os, sys, numpy as np, torch
-torch.set_num_threads(1)
+import os, numpy as np, torch
 from tokenizer import RQVAE, RQVAEConfig
-items = np.load(sys.argv[1] + "/items.npy")
 config = RQVAEConfig(epochs=12, batch_size=16, dropout=0.0, reset_every_epochs=4)
-fitted = RQVAE.fit(items, num_levels=2, codebook_size=4, config=config)
-fitted.save_pretrained(sys.argv[1] + "/" + os.environ["RANK"])
+fitted = RQVAE.fit(np.load("items.npy"), num_levels=2, codebook_size=4, config=config)
+fitted.save_pretrained(os.environ["RANK"])
 """
 
 
 def test_two_processes_end_with_one_and_the_same_model_close_to_that_of_one_process(tmp_path):
-    script = tmp_path / "fit.py"
-    script.write_text(TWO_PROCESSES)
     np.save(tmp_path / "items.npy", items(65))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    environment |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [
-        {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"} for rank in (0, 1)
-    ]
-    runs = [
-        subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment | rank, stderr=subprocess.PIPE)
-        for rank in ranks
-    ]
-    for run in runs:
-        _, errors = run.communicate(timeout=120)
-        assert run.returncode == 0, errors.decode()
+    forked_together(TWO_PROCESSES, folder=tmp_path, num_processes=2)
 
     config = RQVAEConfig(epochs=12, batch_size=16, dropout=0.0, reset_every_epochs=4)
     alone = RQVAE.fit(items(65), num_levels=2, codebook_size=4, config=config).network.codebooks

@@ -4,15 +4,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
-from forked import genrec
+from forked import as_command, genrec, started
 
 from genrec import Recommender
 from genrec.artifacts import RunFolder
@@ -22,27 +20,23 @@ from genrec.serving.server import make_server
 
 
 @pytest.fixture
-def command(served_run):
+def command(served_run, tmp_path):
     """Starts `genrec serve`; its process and port."""
-    started = []
+    processes = []
 
-    def start(*options, run=served_run):
+    def start(run=served_run):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "genrec", "serve", run, "--port", str(port), "--threads", "1", *options],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-        )
-        started.append(process)
-        return process, port
+        typed = ["genrec", "serve", str(run), "--port", str(port), "--threads", "1"]
+        files = [tmp_path / "stdout", tmp_path / "stderr"]
+        processes.append(started(as_command, typed, folder=tmp_path, environment=os.environ, files=files))
+        return processes[-1], port
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
-        process.wait()
-        process.stderr.close()
+        process.join()
 
 
 def wait_until_ready(client):
@@ -82,8 +76,9 @@ def test_sigterm_under_load_answers_what_was_taken_on(command, serving_client):
         thread.start()
     time.sleep(1.0)
     signalled = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == -signal.SIGTERM or process.returncode == 128 + signal.SIGTERM
+    process.terminate()
+    process.join(20)
+    assert process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
     over.set()
     for thread in threads:
         thread.join()
@@ -130,11 +125,12 @@ def test_sigterm_waits_for_a_change_that_runs(command, serving_client, own_run, 
         asked.start()
         while b"genrec_waiting_changes 1.0" not in client.get("/metrics").body:
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         time.sleep(0.3)
-        assert process.poll() is None
+        assert process.is_alive()
     asked.join()
-    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    process.join(20)
+    assert process.exitcode == 128 + signal.SIGTERM
     assert [(answer.status, answer.body["items"]) for answer in answers] == [(200, 250)]
     assert len(Recommender.from_pretrained(own_run).catalogue) == 250
 

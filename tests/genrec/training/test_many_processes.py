@@ -1,13 +1,10 @@
-"""The generator under torchrun (gloo, CPU): two processes train as one does."""
+"""The generator on two processes (gloo, CPU), which train as one does."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import forked_together
 from safetensors.torch import load_file
 
 SCRIPT = """
@@ -49,9 +46,8 @@ data = HeldWindows(items, sequence_windows(ends - lengths, ends, max_items=8))
 codes = np.stack([np.arange(40) // 8, np.arange(40) % 8, random.integers(3, size=40)], axis=1).astype(np.int32)
 prefixes = Prefixes(PrefixTrie.from_codes(codes, level_sizes=(5, 8, 3)))
 sizes = dict(width=16, num_heads=2, feed_forward_dim=32, encoder_layers=1, decoder_layers=1, dropout=0.0, max_items=8)
-is_sharded, jobs = sys.argv[1] == "sharded", json.loads(sys.argv[2])
 accelerator = Accelerator(cpu=True)
-if is_sharded:  # which accelerate does on GPUs only, if it is merely asked to
+if IS_SHARDED:  # which accelerate does on GPUs only, if it is merely asked to
     plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
     accelerator.state.distributed_type, accelerator.state.fsdp_plugin = DistributedType.FSDP, plugin
     assert accelerator.is_fsdp2
@@ -114,10 +110,9 @@ def train(folder, kind, epochs, gradient_accumulation, stops):
         (folder / "weights.json").write_text(json.dumps(state.loss_weights))
 
 
-for folder, *job in jobs:
+for folder, *job in JOBS:
     train(Path(folder), *job)
 """
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 LONG, SHORT = 14, 4  # epochs: more than 200 steps, and 60
 KINDS = {"sampled": LONG, "pointwise": SHORT, "pairwise": SHORT, "codes": SHORT}
 
@@ -126,12 +121,10 @@ def job(folder, kind="sampled", epochs=SHORT, gradient_accumulation=1, stops=Fal
     return [str(folder), kind, epochs, gradient_accumulation, stops]
 
 
-def run(launcher, script, *jobs, sharded=False):
-    """Trainings one after the other: starting processes costs more than they do."""
-    script.write_text(SCRIPT)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, *launcher, script, "sharded" if sharded else "whole", json.dumps(jobs)]
-    subprocess.run(command, env=environment, check=True, timeout=400)
+def train(num_processes, *jobs, folder, is_sharded=False):
+    """Trainings one after the other."""
+    given = f"IS_SHARDED, JOBS = {is_sharded}, {list(jobs)}"
+    forked_together(f"{given}\n{SCRIPT}", folder=folder, num_processes=num_processes)
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +132,10 @@ def trainings(tmp_path_factory):
     """A folder with what one process has learned of each kind, what two have, and two with batches in two parts."""
     folder = tmp_path_factory.mktemp("trainings")
     one = [job(folder / f"one-{kind}", kind, epochs) for kind, epochs in KINDS.items()]
-    run([], folder / "train.py", *one, job(folder / "one-short"))
+    train(1, *one, job(folder / "one-short"), folder=folder)
     two = [job(folder / f"two-{kind}", kind, epochs) for kind, epochs in KINDS.items()]
     parts = [job(folder / f"parts-{kind}", kind, epochs, 2) for kind, epochs in KINDS.items()]
-    run(TORCHRUN, folder / "train.py", *two, *parts)
+    train(2, *two, *parts, folder=folder)
     return folder
 
 
@@ -174,15 +167,15 @@ def test_two_processes_have_the_losses_of_one_however_the_batch_is_parted(traini
 
 def test_sharded_weights_learn_what_whole_ones_do_and_go_on_either_way(trainings, tmp_path):
     one, weights, _ = read(trainings / "one-short")
-    script, stopped, copied = tmp_path / "train.py", tmp_path / "stopped", tmp_path / "copied"
+    stopped, copied = tmp_path / "stopped", tmp_path / "copied"
     in_parts = job(tmp_path / "sharded", gradient_accumulation=2)
-    run(TORCHRUN, script, in_parts, job(stopped, stops=True), sharded=True)
+    train(2, in_parts, job(stopped, stops=True), folder=tmp_path, is_sharded=True)
     sharded, other_weights, _ = read(tmp_path / "sharded")
     assert_same_losses(one, sharded)
     assert largest_difference(weights, other_weights) < 1e-4
     shutil.copytree(stopped, copied)
-    run([], script, job(stopped))
-    run(TORCHRUN, script, job(copied), sharded=True)
+    train(1, job(stopped), folder=tmp_path)
+    train(2, job(copied), folder=tmp_path, is_sharded=True)
     for folder in (stopped, copied):
         on, other_weights, _ = read(folder)
         assert_same_losses(one[-len(on) :], on)
