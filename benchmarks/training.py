@@ -68,24 +68,39 @@ class Way(NamedTuple):
     """Of one epoch, in the order in which some are taken."""
 
 
+class Options(NamedTuple):
+    """What is measured, and how long."""
+
+    sequences: Sequences
+    turns: int
+    steps: int
+    json: Path | None
+
+
 def main() -> None:
     """Measure, print a table, write the JSON."""
-    parser = argparse.ArgumentParser(description="Trained positions per second against a T5 on one row per prefix.")
-    parser.add_argument("--run", type=Path, help="A run folder with data and semantic IDs, such as of Beauty.")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="Steps of each way a turn.")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    sequences = made_sequences() if options.run is None else sequences_of(options.run)
-    turns, steps = (1, 2) if options.quick else (options.turns, options.steps)
-    figures = measured(ways(sequences), turns=turns, steps=steps)
+    options = typed("Trained positions per second against a T5 on one row per prefix.", steps=8)
+    sequences = options.sequences
+    figures = measured(ways(sequences), turns=options.turns, steps=options.steps)
     figures |= {
         "positions": int(np.maximum(sequences.splits.train_end - sequences.interactions.offsets[:-1] - 1, 0).sum())
     }
     print(plain_table(["way", "positions/s", "of the t5's", "of the sorted one's"], list(rows_of(figures))))
     if options.json:
         atomic_json(options.json, {"command": command_line("benchmarks.training"), **machine(), **figures})
+
+
+def typed(description: str, *, steps: int) -> Options:
+    """The options of the command line, with so many steps a turn if it does not say."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--run", type=Path, help="A run folder with data and semantic IDs, such as of Beauty.")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=steps, help="Steps of each way a turn.")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    sequences = made_sequences() if given.run is None else sequences_of(given.run)
+    return Options(sequences, *((1, 2) if given.quick else (given.turns, given.steps)), given.json)
 
 
 def measured(compared: Mapping[str, Way], *, turns: int, steps: int) -> dict[str, Any]:

@@ -9,9 +9,7 @@ steps evenly from all of an epoch; ratios are the medians over the turns. `paddi
 form's batches that hold no item, beside that of the T5's batches.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -22,12 +20,11 @@ from benchmarks.training import (
     Sequences,
     Way,
     in_batches,
-    made_sequences,
     median_ratio,
     our_step,
     rows_by_prefix,
-    sequences_of,
     speeds_by_turn,
+    typed,
 )
 from genrec.atomic_files import atomic_json
 from genrec.data.batches import StepWindows, sequence_windows
@@ -38,18 +35,10 @@ from tokenizer.plain_tables import plain_table
 
 def main() -> None:
     """Measure, print a table, write the JSON."""
-    parser = argparse.ArgumentParser(description="What a training step is worth in another form.")
-    parser.add_argument("--run", type=Path, help="A run folder with data and semantic IDs, such as of Beauty.")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=16, help="Steps of each form a turn.")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    sequences = made_sequences() if options.run is None else sequences_of(options.run)
-    turns, steps = (1, 2) if options.quick else (options.turns, options.steps)
-    compared = forms(sequences)
-    speeds = speeds_by_turn(compared, turns=turns, steps=steps, warm_up=steps)
-    padding = {name: padding_of(way.batches) for name, way in compared.items()} | padding_of_rows(sequences)
+    options = typed("What a training step is worth in another form.", steps=16)
+    compared = forms(options.sequences)
+    speeds = speeds_by_turn(compared, turns=options.turns, steps=options.steps, warm_up=options.steps)
+    padding = {name: padding_of(way.batches) for name, way in compared.items()} | padding_of_rows(options.sequences)
     ratios = {name: median_ratio(of_form, speeds["default"]) for name, of_form in speeds.items()}
     print(plain_table(["form", "of the default's speed", "padding"], rows_of(ratios, padding)))
     if options.json:
