@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.figures import unless_the_same
-from benchmarks.machine import command_line, machine
+from benchmarks.machine import command_line, machine, use_threads
 from benchmarks.tokenizer_quality import (
     Cell,
     check_config,
@@ -91,7 +91,7 @@ _COLUMNS = {
 def main() -> None:
     """Run the changes, print a table, write the JSON."""
     options = _parser().parse_args()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     seeds = [int(seed) for seed in options.seeds.split(",")]
     out = options.out or Path("runs") / f"{Path(options.config).stem}-ablations"
     check_config(load_config(options.config, options.overrides), seeds)

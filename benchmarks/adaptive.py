@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from benchmarks.exact import Histories, test_histories
-from benchmarks.machine import command_line, machine
+from benchmarks.machine import command_line, machine, use_threads
 from genrec import Recommender
 from genrec.atomic_files import atomic_json
 from genrec.data.prepared import Prepared, read_prepared
@@ -79,7 +79,7 @@ LOADS = (Load(1, 128, 8), Load(64, 1024, 64))
 def main() -> None:
     """Measure every setting, print a table, write the JSON."""
     options = _parser().parse_args()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     loaded, prepared = Recommender.from_pretrained(options.run), read_prepared(options.run)
     masses, beams = ([float(text) for text in listed.split(",")] for listed in (options.masses, options.beams))
     settings = [Setting(score, loaded.config.beam_size, mass) for score in ("joint", "catalog") for mass in masses]

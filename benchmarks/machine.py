@@ -5,10 +5,12 @@ import platform
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 
 def machine() -> dict[str, Any]:
@@ -21,6 +23,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def use_threads(threads: int) -> None:
+    """Let torch and every library with threads of its own have so many: codes differ with the number that BLAS has."""
+    for name in ("faiss", "scipy.linalg", "sklearn.cluster"):
+        import_module(name)  # whose libraries can be told only when they are loaded
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 def command_line(module: str) -> str:

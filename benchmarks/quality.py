@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from benchmarks.figures import unless_the_same
-from benchmarks.machine import command_line, machine
+from benchmarks.machine import command_line, machine, use_threads
 from genrec import Recommender, load_config, run_pipeline
+from genrec.artifacts import BASELINE_OUTPUTS
 from genrec.atomic_files import read_json
 from genrec.data.prepared import read_prepared
 from genrec.data.splits import test_cases
@@ -34,7 +35,7 @@ FIGURES = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "candidates@50")
 def main() -> None:
     """Run the seeds, print mean and spread, write the JSON."""
     options = arguments().parse_args()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     names = [name for name in options.baselines.split(",") if name]
     earlier = read_json(options.json).get("runs", {}) if options.json and options.json.exists() else {}
     runs = {
@@ -57,6 +58,8 @@ def run_seed(options: argparse.Namespace, seed: int, baselines: Sequence[str]) -
     trained = {name: bring(until=name).metrics for name in baselines}
     metrics = bring().metrics
     assert metrics is not None
+    counted = {name: figures for name, figures in metrics["baselines"].items() if name not in BASELINE_OUTPUTS}
+    metrics["baselines"] = counted  # others that were trained beside the run before are not of this command
     for name, figures in trained.items():
         assert figures is not None
         metrics["baselines"][name] = {**figures, "curve": curve(folder / "baselines" / name)}

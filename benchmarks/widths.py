@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 from numpy import ndarray
 
 from benchmarks.adaptive import seconds_of_turn
 from benchmarks.exact import Histories, test_histories
-from benchmarks.machine import command_line, machine
+from benchmarks.machine import command_line, machine, use_threads
 from genrec import Recommender
 from genrec.atomic_files import atomic_json
 from genrec.data.interactions import Interactions
@@ -54,7 +53,7 @@ class Width(NamedTuple):
 def main() -> None:
     """Measure every width, print a table, write the JSON."""
     options = _parser().parse_args()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     loaded, prepared = Recommender.from_pretrained(options.run), read_prepared(options.run)
     beams, candidates = ([int(text) for text in listed.split(",")] for listed in (options.beams, options.candidates))
     widths = [Width(beam, items) for beam in beams for items in candidates if items >= beam]
