@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 EXTRAS := serve,plots,track,offline,dev
 # without busy waiting, two threads are not slowed down by whatever else runs on the machine
 export OMP_WAIT_POLICY ?= PASSIVE
+# each module is compiled once, not by every process anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-browser lint bench clean
 

@@ -67,11 +67,12 @@ def forked_together(program: str, *, folder: Path, num_processes: int, timeout: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": num_processes}
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(num_processes)}
+    together |= {"LOCAL_WORLD_SIZE": str(num_processes)}
 
     def run(rank: int) -> Ended:
-        own = {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": num_processes}
-        environment = {name: str(value) for name, value in (together | own).items()} if num_processes > 1 else {}
+        ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), **together} if num_processes > 1 else {}
+        environment = {"ACCELERATE_USE_CPU": "true", **ranks}
         return forked(as_program, program, folder=folder, environment=environment, timeout=timeout)
 
     with ThreadPoolExecutor(num_processes) as pool:
